@@ -1,0 +1,1 @@
+//! Interactions and items: raw formats, schema, filters, splits, the demo catalogue.

@@ -1,0 +1,42 @@
+//! ilm-pipe declares Item Language Model experiments as TOML pipelines and regenerates their tables, reproducibly.
+//!
+//! # The rooms
+//!
+//! A room may use rooms above it only; a test reads the imports.
+//!
+//! | room | idea |
+//! | --- | --- |
+//! | [`seed`] [`clock`] [`progress`] [`formats`] | leaves: seeds, time, reports, file formats |
+//! | [`data`] [`cf`] [`text`] [`pairs`] [`tasks`] [`nn`] [`eval`] [`tables`] | the domain: knows no pipeline |
+//! | [`stages`] | the kinds of stage: parameters, ports, code |
+//! | [`spec`] | the TOML a person writes, typed |
+//! | [`graph`] | what depends on what |
+//! | [`key`] | fingerprints and keys |
+//! | [`artifact`] | the cache on disk |
+//! | [`plan`] | fresh or dirty, and why |
+//! | [`exec`] | worker processes and their schedule |
+//! | [`report`] | what people and logs see of a run |
+//! | [`cli`] [`commands`] | the program |
+
+pub mod artifact;
+pub mod cf;
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod data;
+pub mod eval;
+pub mod exec;
+pub mod formats;
+pub mod graph;
+pub mod key;
+pub mod nn;
+pub mod pairs;
+pub mod plan;
+pub mod progress;
+pub mod report;
+pub mod seed;
+pub mod spec;
+pub mod stages;
+pub mod tables;
+pub mod tasks;
+pub mod text;

@@ -1,0 +1,3 @@
+//! The `ilm-pipe` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Item-text, item-item and user-item pairs for phase 1.

@@ -1,0 +1,1 @@
+//! Fresh or dirty, and why.

@@ -1,0 +1,1 @@
+//! The TOML a person writes, typed.

@@ -1,0 +1,15 @@
+//! The kinds of stage: what each takes, what it makes, and the code between.
+//!
+//! One file a kind. A kind is a struct that holds the stage's parameters (serde, unknown keys refused, every default
+//! in the struct) and implements [`Stage`]. To add one: write the file, add a row to [`registry`]. The rooms of the
+//! pipeline (`spec`, `plan`, `exec`) know kinds only as [`Kind`] and [`AnyStage`].
+
+mod context;
+mod error;
+mod kind;
+mod registry;
+
+pub use context::{InputArtifact, StageContext};
+pub use error::StageError;
+pub use kind::{AnyStage, Arity, ArtifactKind, Kind, Port, Problem, SourceFile, Stage};
+pub use registry::{find, registry};

@@ -1,0 +1,1 @@
+//! The 24 ELM tasks: prompts with item places, and targets.

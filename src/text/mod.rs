@@ -1,0 +1,1 @@
+//! Texts of items, tokenizers, text encoders that need no network.
