@@ -4,9 +4,13 @@
 //! in the struct) and implements [`Stage`]. To add one: write the file, add a row to [`registry`]. The rooms of the
 //! pipeline (`spec`, `plan`, `exec`) know kinds only as [`Kind`] and [`AnyStage`].
 
+mod backbone;
 mod context;
 mod error;
+mod generate;
 mod kind;
+mod language_io;
+mod phase_2;
 mod registry;
 
 pub use context::{InputArtifact, StageContext};
