@@ -94,7 +94,8 @@ struct Document {
 
 impl Stage for Backbone {
     const NAME: &'static str = "language-model";
-    const ABOUT: &'static str = "pre-trains a decoder language model on the texts of the training items";
+    const ABOUT: &'static str =
+        "pre-trains a decoder language model on the texts of the training items";
     const VERSION: u32 = 1;
     const PORTS: &'static [Port] = &[
         Port::one("tasks", &[ArtifactKind::Tasks]),
@@ -170,11 +171,7 @@ impl Backbone {
         }
     }
 
-    fn run_on<D: Backend>(
-        &self,
-        device: &D,
-        context: &StageContext<'_>,
-    ) -> Result<(), StageError> {
+    fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
         let tokenizer = read_tokenizer(context)?;
         let special = SpecialTokens::of(&tokenizer)?;
         let path = context.input("tasks")?.file("corpus.jsonl");
@@ -183,7 +180,8 @@ impl Backbone {
         let (n_training, n_held_out) = (corpus.training.len(), corpus.held_out.len());
         let tokens: usize = corpus.training.iter().map(Vec::len).sum();
         let pretraining = Pretraining::new(corpus, self.context, self.batch, self.eval_blocks)?;
-        let epochs = (self.steps * self.batch as u64) as f64 / pretraining.blocks_per_epoch() as f64;
+        let epochs =
+            (self.steps * self.batch as u64) as f64 / pretraining.blocks_per_epoch() as f64;
         context.progress.note(&format!(
             "{n_training} documents of {tokens} tokens, read {epochs:.1} times; {n_held_out} documents held out"
         ))?;
@@ -229,12 +227,14 @@ impl Backbone {
             held_out: Vec::new(),
         };
         for (index, Document { text }) in documents.iter().enumerate() {
-            let encoding = tokenizer.encode_fast(text.as_str(), false).map_err(|error| {
-                StageError::message(format!(
-                    "`corpus.jsonl`, line {}: the tokenizer failed: {error}",
-                    index + 1
-                ))
-            })?;
+            let encoding = tokenizer
+                .encode_fast(text.as_str(), false)
+                .map_err(|error| {
+                    StageError::message(format!(
+                        "`corpus.jsonl`, line {}: the tokenizer failed: {error}",
+                        index + 1
+                    ))
+                })?;
             let mut tokens = Vec::with_capacity(encoding.get_ids().len() + 2);
             tokens.push(special.bos);
             tokens.extend_from_slice(encoding.get_ids());

@@ -79,16 +79,15 @@ impl Stage for Generate {
 }
 
 impl Generate {
-    fn run_on<D: Backend>(
-        &self,
-        device: &D,
-        context: &StageContext<'_>,
-    ) -> Result<(), StageError> {
+    fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
         let table = read_items(context)?;
         let model = load_model(device, context)?;
         let tokenizer = read_tokenizer(context)?;
         let sequencer = Sequencer::new(&tokenizer, model.adapter.soft_tokens(), table.count)?;
-        let examples = chosen(read_examples(context, "test.jsonl")?, self.examples_per_task);
+        let examples = chosen(
+            read_examples(context, "test.jsonl")?,
+            self.examples_per_task,
+        );
         let prompts = examples
             .iter()
             .enumerate()
@@ -112,7 +111,14 @@ impl Generate {
             forbidden,
         };
         let watch = Stopwatch::start();
-        let texts = greedy(&model, &table, &prompts, &settings, device, context.progress)?;
+        let texts = greedy(
+            &model,
+            &table,
+            &prompts,
+            &settings,
+            device,
+            context.progress,
+        )?;
         let tokens: usize = texts.iter().map(Vec::len).sum();
         context.progress.note(&format!(
             "{} texts of {tokens} tokens, {:.0} tokens a second",
@@ -183,7 +189,10 @@ fn chosen(examples: Vec<TaskExample>, count: Option<usize>) -> Vec<TaskExample> 
     for (index, example) in examples.iter().enumerate() {
         let content = format!("{} {:?} {}", example.task, example.items, example.prompt);
         let hash = unit_hash("ilm-pipe test example v1", content.as_bytes());
-        by_task.entry(&example.task).or_default().push((hash, index));
+        by_task
+            .entry(&example.task)
+            .or_default()
+            .push((hash, index));
     }
     let mut kept = vec![false; examples.len()];
     for ranked in by_task.values_mut() {
@@ -219,10 +228,14 @@ mod tests {
         let mut again = chosen(backwards, Some(3));
         again.reverse();
         assert_eq!(few, again);
-        assert_eq!(chosen(examples.clone(), Some(5))
-            .iter()
-            .filter(|e| few.contains(e))
-            .count(), 6, "more examples include the fewer");
+        assert_eq!(
+            chosen(examples.clone(), Some(5))
+                .iter()
+                .filter(|e| few.contains(e))
+                .count(),
+            6,
+            "more examples include the fewer"
+        );
         assert_eq!(chosen(examples.clone(), None), examples);
     }
 }

@@ -52,27 +52,15 @@ pub(super) fn read_examples(
 
 /// Every senseless setting of a training.
 pub(super) fn training_problems(training: &TrainConfig) -> Vec<Problem> {
-    let t = training;
-    [
-        Problem::at_least("steps", t.steps, 1),
-        Problem::above("learning_rate", t.learning_rate, 0.0),
-        Problem::within("min_lr_ratio", t.min_lr_ratio, 0.0, 1.0),
-        Problem::at_least("weight_decay", t.weight_decay, 0.0),
-        Problem::at_least("clip_norm", t.clip_norm, 0.0),
-        Problem::at_least("eval_every", t.eval_every, 1),
-        Problem::at_least("log_every", t.log_every, 1),
-        Problem::at_least("checkpoint_every", t.checkpoint_every, 1),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    training
+        .problems()
+        .into_iter()
+        .map(|(field, message)| Problem::new(field, message))
+        .collect()
 }
 
 /// Puts the last value of every metric into a summary.
-pub(super) fn last_metrics(
-    metrics: &[Metric],
-    summary: &mut BTreeMap<String, serde_json::Value>,
-) {
+pub(super) fn last_metrics(metrics: &[Metric], summary: &mut BTreeMap<String, serde_json::Value>) {
     for metric in metrics {
         summary.insert(metric.name.clone(), metric.value.into());
     }

@@ -17,3 +17,6 @@ pub use context::{InputArtifact, StageContext};
 pub use error::StageError;
 pub use kind::{AnyStage, Arity, ArtifactKind, Kind, Port, Problem, SourceFile, Stage};
 pub use registry::{find, registry};
+
+#[cfg(test)]
+mod language_tests;

@@ -155,7 +155,11 @@ impl Stage for Phase2 {
             ));
         }
         found.extend(Problem::at_least("eval_examples", self.eval_examples, 1));
-        found.extend(training_problems(&self.training(self.steps)));
+        let training = TrainConfig {
+            warmup_steps: self.warmup_steps,
+            ..self.training(self.steps)
+        };
+        found.extend(training_problems(&training));
         found
     }
 
@@ -186,7 +190,8 @@ impl Phase2 {
         TrainConfig {
             steps,
             learning_rate: self.learning_rate,
-            warmup_steps: self.warmup_steps,
+            // A short first part may be shorter than the rise.
+            warmup_steps: self.warmup_steps.min(steps),
             min_lr_ratio: self.min_lr_ratio,
             weight_decay: self.weight_decay,
             clip_norm: self.clip_norm,
@@ -197,11 +202,7 @@ impl Phase2 {
         }
     }
 
-    fn run_on<D: Backend>(
-        &self,
-        device: &D,
-        context: &StageContext<'_>,
-    ) -> Result<(), StageError> {
+    fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
         let table = read_items(context)?;
         let language = Llama::load(device, &context.input("language_model")?.folder)?;
         let (mut adapter, equal_size) = self.make_adapter(device, context, &table, &language)?;
@@ -301,8 +302,7 @@ impl Phase2 {
                     hidden: 4 * d_language,
                     soft_tokens: self.mlp_tokens,
                 });
-                let matching =
-                    equal_size.map(|n| config.matching_hidden(n, self.mlp_tokens));
+                let matching = equal_size.map(|n| config.matching_hidden(n, self.mlp_tokens));
                 if let Some(hidden) = self.mlp_hidden.or(matching) {
                     config.network = NetworkConfig::Mlp {
                         hidden,
@@ -322,7 +322,13 @@ impl Phase2 {
                     AdapterInit::Random => random(config)?,
                     AdapterInit::Phase1 => {
                         let trained = Qformer::load(&artifact.folder, device)?;
-                        Adapter::from_queries(device, trained.items, table.tokens, d_language, seed)?
+                        Adapter::from_queries(
+                            device,
+                            trained.items,
+                            table.tokens,
+                            d_language,
+                            seed,
+                        )?
                     }
                 };
                 let parameters = adapter.parameters();

@@ -246,7 +246,9 @@ impl<D: Backend> Adapter<D> {
         if !(found > 0.0 && found.is_finite()) {
             return Err(NnError::setting(
                 "items",
-                format!("give soft tokens of size {found}, but their vectors must be finite and not all zero"),
+                format!(
+                    "give soft tokens of size {found}, but their vectors must be finite and not all zero"
+                ),
             ));
         }
         let weight = &mut self.projection.weight.value;

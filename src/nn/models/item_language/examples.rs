@@ -48,7 +48,9 @@ pub enum ExampleError {
         items: usize,
     },
     /// An item that has no vectors.
-    #[error("example {example} of task `{task}` names item {item}, but only {items} items have vectors")]
+    #[error(
+        "example {example} of task `{task}` names item {item}, but only {items} items have vectors"
+    )]
     UnknownItem {
         /// Position of the example in its file, from 0.
         example: usize,
@@ -225,13 +227,13 @@ impl<'a> Sequencer<'a> {
     }
 
     fn encode(&self, index: usize, text: &str) -> Result<Vec<u32>, ExampleError> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, false)
-            .map_err(|error| ExampleError::Tokenizer {
-                example: index,
-                message: error.to_string(),
-            })?;
+        let encoding =
+            self.tokenizer
+                .encode_fast(text, false)
+                .map_err(|error| ExampleError::Tokenizer {
+                    example: index,
+                    message: error.to_string(),
+                })?;
         Ok(encoding.get_ids().to_vec())
     }
 }
@@ -268,8 +270,7 @@ pub(crate) mod tests {
             )
             .unwrap(),
         ));
-        tokenizer
-            .add_special_tokens(&special.map(|word| AddedToken::from(word, true)));
+        tokenizer.add_special_tokens(&special.map(|word| AddedToken::from(word, true)));
         tokenizer
     }
 
@@ -307,7 +308,10 @@ pub(crate) mod tests {
         let sequencer = Sequencer::new(&tokenizer, 2, 10).unwrap();
         let example = example("a <item> b <item>", &[1, 2], "b a");
         let prompt = sequencer.prompt(0, &example).unwrap();
-        let whole = &sequencer.training(std::slice::from_ref(&example), 100).unwrap().sequences[0];
+        let whole = &sequencer
+            .training(std::slice::from_ref(&example), 100)
+            .unwrap()
+            .sequences[0];
         assert_eq!(whole.ids[..whole.target_start], prompt.ids);
         assert_eq!(whole.places, prompt.places);
     }
@@ -337,12 +341,16 @@ pub(crate) mod tests {
     fn wrong_places_and_unknown_items_are_refused() {
         let tokenizer = word_tokenizer(&["a", " "]);
         let sequencer = Sequencer::new(&tokenizer, 2, 5).unwrap();
-        let error = sequencer.prompt(4, &example("a <item>", &[], "")).unwrap_err();
+        let error = sequencer
+            .prompt(4, &example("a <item>", &[], ""))
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "example 4 of task `summary` has 1 `<item>` places in its prompt, but 0 items"
         );
-        let error = sequencer.prompt(0, &example("a <item>", &[5], "")).unwrap_err();
+        let error = sequencer
+            .prompt(0, &example("a <item>", &[5], ""))
+            .unwrap_err();
         assert!(error.to_string().contains("names item 5, but only 5 items"));
     }
 }

@@ -18,6 +18,9 @@ pub use examples::{
 };
 pub use objective::Tuning;
 
+#[cfg(test)]
+pub(crate) use examples::tests::word_tokenizer;
+
 use super::adapter::{Adapter, AdapterConfig};
 use super::llama::Llama;
 use super::qformer::TokenTable;
@@ -34,7 +37,10 @@ pub struct ItemLanguage<D: Backend> {
     pub language: Llama<D>,
 }
 
-module!(ItemLanguage { adapter: "adapter", language: "language" });
+module!(ItemLanguage {
+    adapter: "adapter",
+    language: "language"
+});
 
 /// What `config.json` of an item language model says: enough to rebuild it beside its language model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -61,7 +61,10 @@ impl<'a> Tuning<'a> {
             Some((s, n, batches)) if (s, n) == (seed, number) => batches,
             _ => batches::epoch(&self.lengths, self.batch, seed, number),
         };
-        let batch = batches[position].iter().map(|&i| &self.training[i]).collect();
+        let batch = batches[position]
+            .iter()
+            .map(|&i| &self.training[i])
+            .collect();
         *epoch = Some((seed, number, batches));
         batch
     }
@@ -86,7 +89,10 @@ impl<'a> Tuning<'a> {
         }
         let predicting = ops::gather_rows(g, &hidden, &rows)?;
         let logits = model.language.logits(g, &predicting)?;
-        Ok((ops::cross_entropy(g, &logits, &targets, 0.0)?, targets.len()))
+        Ok((
+            ops::cross_entropy(g, &logits, &targets, 0.0)?,
+            targets.len(),
+        ))
     }
 }
 

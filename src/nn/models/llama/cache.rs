@@ -114,12 +114,7 @@ impl<D: Backend> LayerCache<D> {
     }
 
     /// Copies the given sequences into matrices with another room.
-    fn rearrange(
-        &mut self,
-        g: &Graph<D>,
-        sequences: &[usize],
-        room: usize,
-    ) -> Result<(), NnError> {
+    fn rearrange(&mut self, g: &Graph<D>, sequences: &[usize], room: usize) -> Result<(), NnError> {
         let Some((keys, values)) = &self.held else {
             return Ok(());
         };

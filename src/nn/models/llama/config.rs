@@ -153,10 +153,7 @@ impl LlamaConfig {
         if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(heads) {
             problems.push((
                 "num_attention_heads",
-                format!(
-                    "is {heads}, but must divide the width {}",
-                    self.hidden_size
-                ),
+                format!("is {heads}, but must divide the width {}", self.hidden_size),
             ));
         } else if !self.head_dim().is_multiple_of(2) {
             problems.push((

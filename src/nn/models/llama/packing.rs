@@ -32,7 +32,10 @@ pub fn unit_hash(context: &str, bytes: &[u8]) -> f64 {
 
 /// Cuts the documents, joined in the given order, into blocks of `length + 1` tokens that overlap by one: position t
 /// of a block predicts position t + 1. What is left at the end and fills no block is dropped.
-pub fn blocks(documents: impl IntoIterator<Item = impl AsRef<[u32]>>, length: usize) -> Vec<Vec<u32>> {
+pub fn blocks(
+    documents: impl IntoIterator<Item = impl AsRef<[u32]>>,
+    length: usize,
+) -> Vec<Vec<u32>> {
     let mut stream = Vec::new();
     for document in documents {
         stream.extend_from_slice(document.as_ref());
@@ -61,7 +64,8 @@ mod tests {
 
     #[test]
     fn every_position_but_the_tail_is_predicted_once() {
-        let documents: Vec<Vec<u32>> = vec![(0..7).collect(), (7..10).collect(), (10..24).collect()];
+        let documents: Vec<Vec<u32>> =
+            vec![(0..7).collect(), (7..10).collect(), (10..24).collect()];
         let blocks = blocks(&documents, 5);
         assert_eq!(blocks.len(), 4);
         let targets: Vec<u32> = blocks.iter().flat_map(|b| b[1..].to_vec()).collect();

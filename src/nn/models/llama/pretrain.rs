@@ -1,7 +1,7 @@
 //! What pre-training minimises: the cross-entropy of every next token.
 
-use super::packing::{self, Corpus};
 use super::Llama;
+use super::packing::{self, Corpus};
 use crate::nn::training::{Losses, Objective};
 use crate::nn::{Backend, Graph, Matrix, NnError, ops};
 use crate::seed::Seed;

@@ -50,8 +50,7 @@ fn naive(config: &LlamaConfig, weights: &Llama<Cpu>, ids: &[u32]) -> Vec<f64> {
         let mut out = x.to_vec();
         for head in out.chunks_mut(dh) {
             for j in 0..dh / 2 {
-                let angle =
-                    position as f64 * config.rope_theta.powf(-2.0 * j as f64 / dh as f64);
+                let angle = position as f64 * config.rope_theta.powf(-2.0 * j as f64 / dh as f64);
                 let (a, b) = (head[j], head[j + dh / 2]);
                 head[j] = a * angle.cos() - b * angle.sin();
                 head[j + dh / 2] = b * angle.cos() + a * angle.sin();
@@ -127,7 +126,10 @@ fn logits_are_those_of_the_formulas() {
     let expected = naive(&config, &model, &ids);
     for (found, expected) in logits(&model, &ids, 1).iter().zip(&expected) {
         // f32 sums of a few hundred terms of size 1.
-        assert!((f64::from(*found) - expected).abs() < 2e-4, "{found} {expected}");
+        assert!(
+            (f64::from(*found) - expected).abs() < 2e-4,
+            "{found} {expected}"
+        );
     }
 }
 
@@ -161,9 +163,7 @@ fn gradients_are_those_of_finite_differences() {
     let ids = [3, 1, 4, 1, 5, 9, 2, 6];
     let targets: Vec<Option<u32>> = ids[1..].iter().chain(&[5]).map(|&id| Some(id)).collect();
     let loss = |model: &Llama<Cpu>, g: &Graph<Cpu>| {
-        let hidden = model
-            .hidden(g, &model.embed(g, &ids).unwrap(), 2)
-            .unwrap();
+        let hidden = model.hidden(g, &model.embed(g, &ids).unwrap(), 2).unwrap();
         let logits = model.logits(g, &hidden).unwrap();
         ops::cross_entropy(g, &logits, &targets, 0.0).unwrap()
     };
@@ -189,11 +189,7 @@ fn gradients_are_those_of_finite_differences() {
                         param.value.overwrite(&values).unwrap();
                     }
                 });
-                f64::from(
-                    loss(&model, &Graph::inference(&device))
-                        .item()
-                        .unwrap(),
-                )
+                f64::from(loss(&model, &Graph::inference(&device)).item().unwrap())
             };
             let step = 4e-3;
             let up = shifted(step);
