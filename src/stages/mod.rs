@@ -7,6 +7,7 @@
 mod context;
 mod error;
 mod kind;
+mod phase_1;
 mod registry;
 
 pub use context::{InputArtifact, StageContext};

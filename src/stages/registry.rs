@@ -2,7 +2,7 @@
 
 use super::Kind;
 
-const REGISTRY: &[Kind] = &[];
+const REGISTRY: &[Kind] = &[Kind::of::<super::phase_1::Phase1Stage>()];
 
 /// Every kind, in the order in which a pipeline usually has them.
 pub fn registry() -> &'static [Kind] {

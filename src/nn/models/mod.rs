@@ -1,0 +1,3 @@
+//! The networks themselves.
+
+pub mod qformer;
