@@ -234,3 +234,99 @@ const CLOSED: f32 = -10_000.0;
 
 /// Added to a squared distance below the root: distances start at 0.001.
 const SQUARED_CRUMB: f32 = 1e-6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Relation::{Ignored, Negative, Positive};
+    use dfdx::tensor::Cpu;
+
+    const RELATIONS: [Relation; 6] = [Positive, Negative, Ignored, Negative, Positive, Positive];
+    const VALUES: [f32; 6] = [0.9, -0.3, 0.99, 0.2, 0.5, -0.8];
+
+    fn on_values(
+        loss: impl Fn(&Graph<Cpu>, &Matrix<Cpu>, &Cells<'_>) -> Result<Option<Scored<Cpu>>, NnError>,
+    ) -> (f64, f64) {
+        let g = Graph::inference(&Cpu::default());
+        let cells = Cells {
+            relations: &RELATIONS,
+            rows: 2,
+            columns: 3,
+        };
+        let values = g.constant(VALUES.to_vec(), (2, 3)).expect("fits");
+        let scored = loss(&g, &values, &cells).expect("fits").expect("positives");
+        (f64::from(scored.loss.item().expect("a scalar")), scored.constant)
+    }
+
+    /// The definition, word by word, in `f64`.
+    fn naive_row(values: &[f32], relations: &[Relation], smoothing: f64) -> f64 {
+        let open: Vec<usize> = (0..values.len()).filter(|&c| relations[c] != Ignored).collect();
+        let positives = count(relations, Positive) as f64;
+        let total: f64 = open.iter().map(|&c| f64::from(values[c]).exp()).sum();
+        open.iter()
+            .map(|&c| {
+                let hard = if relations[c] == Positive { 1.0 / positives } else { 0.0 };
+                let target = (1.0 - smoothing) * hard + smoothing / open.len() as f64;
+                -target * (f64::from(values[c]).exp() / total).ln()
+            })
+            .sum()
+    }
+
+    #[test]
+    fn contrast_is_the_cross_entropy_with_shared_targets() {
+        let rows = |smoothing| {
+            (0..2)
+                .map(|r| naive_row(&VALUES[3 * r..3 * r + 3], &RELATIONS[3 * r..3 * r + 3], smoothing))
+                .sum::<f64>()
+                / 2.0
+        };
+        for smoothing in [0.0, 0.1] {
+            let (found, constant) =
+                on_values(|g, x, cells| row_contrast(g, x, cells, smoothing as f32));
+            assert!((found - rows(smoothing)).abs() < 1e-5, "{found}");
+            assert!((constant - f64::midpoint(2f64.ln(), 3f64.ln())).abs() < 1e-12);
+        }
+        let column = |c: usize| {
+            let pick = |all: &[f32]| vec![all[c], all[3 + c]];
+            naive_row(&pick(&VALUES), &[RELATIONS[c], RELATIONS[3 + c]], 0.0)
+        };
+        let back = (column(0) + column(1) + column(2)) / 3.0;
+        let (found, _) = on_values(|g, x, cells| contrast(g, x, cells, 0.0));
+        assert!((found - f64::midpoint(rows(0.0), back)).abs() < 1e-5, "{found}");
+    }
+
+    #[test]
+    fn margin_is_equation_two() {
+        let m = 1.2;
+        let mut expected = 0.0;
+        for (value, relation) in VALUES.into_iter().zip(RELATIONS) {
+            let squared = 2.0 - 2.0 * f64::from(value);
+            expected += match relation {
+                Positive => squared,
+                Negative => (m - squared.sqrt()).max(0.0).powi(2),
+                Ignored => 0.0,
+            };
+        }
+        expected /= 2.0 * 5.0;
+        let (found, constant) = on_values(|g, x, cells| margin(g, x, cells, m as f32));
+        assert!((found - expected).abs() < 1e-5, "{found} and {expected}");
+        // A constant predictor's best distance, found by trying them all: 3 positives, 2 negatives.
+        let best = (0..=1200)
+            .map(|i| f64::from(i) / 1000.0)
+            .map(|d| (3.0 * d * d + 2.0 * (m - d).powi(2)) / 10.0)
+            .fold(f64::MAX, f64::min);
+        assert!((constant - best).abs() < 1e-6, "{constant} and {best}");
+    }
+
+    #[test]
+    fn pooling_by_pairs_takes_the_nearest_queries() {
+        let g = Graph::inference(&Cpu::default());
+        // Two items of two queries each, at right angles but for the second queries.
+        let a = g.constant(vec![1., 0., 0., 1., 1., 0., -1., 0.], (4, 2)).expect("fits");
+        let b = g.constant(vec![0., 2., -3., 0.], (2, 2)).expect("fits");
+        let best = similarity(&g, &a, &b, 2, Pooling::MaxPair).expect("fits");
+        assert_eq!((best.shape(), best.to_vec()), ((2, 1), vec![1.0, 1.0]));
+        let first = similarity(&g, &a, &b, 2, Pooling::First).expect("fits");
+        assert_eq!(first.to_vec(), [0.0, 0.0]);
+    }
+}

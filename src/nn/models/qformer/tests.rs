@@ -3,6 +3,7 @@
 mod gradients;
 mod learning;
 mod masks;
+mod speed;
 
 use super::*;
 use crate::nn::set_trainable;
