@@ -47,6 +47,36 @@ pub enum CfError {
         /// Columns of `items`.
         items: usize,
     },
+    /// Two sources of item vectors do not have the same items.
+    #[error("`{first}` has {first_items} items, but `{second}` has {second_items}")]
+    ItemCounts {
+        /// One source.
+        first: &'static str,
+        /// Its items.
+        first_items: usize,
+        /// The other source.
+        second: &'static str,
+        /// Its items.
+        second_items: usize,
+    },
+    /// A vector is cut into more tokens than it has numbers.
+    #[error("`chunks` is {chunks}, but the `{source_name}` vectors have only {width} numbers")]
+    Chunks {
+        /// Asked for.
+        chunks: usize,
+        /// Whose vectors.
+        source_name: &'static str,
+        /// Their width.
+        width: usize,
+    },
+    /// All vectors of a source are zero or not finite, so they have no scale.
+    #[error("the `{source_name}` vectors have the root mean square {rms}, so they cannot be scaled to 1")]
+    NoScale {
+        /// Whose vectors.
+        source_name: &'static str,
+        /// What was found.
+        rms: f64,
+    },
     /// A file could not be read or written.
     #[error(transparent)]
     Format(#[from] FormatError),

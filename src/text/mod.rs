@@ -3,8 +3,8 @@
 //! [`TextEncoder`] is TF-IDF ([`tfidf`], on the features of [`words`]) followed by a truncated SVD ([`svd`]): latent
 //! semantic analysis. [`Tokenizer`] is a byte-level BPE trained on the pipeline's own texts.
 
-mod bpe;
 pub mod eigen;
+pub mod embed;
 mod encoder;
 mod error;
 pub mod sparse;
@@ -15,3 +15,6 @@ pub mod words;
 
 pub use encoder::{EncoderConfig, TextEncoder};
 pub use error::TextError;
+pub use tokenizer::{
+    BOS, CLS, DEC, EOS, ITEM, LEAST_VOCABULARY, PAD, SPECIAL_TOKENS, Tokenizer, TokenizerConfig,
+};
