@@ -61,7 +61,7 @@ impl Default for Combine {
 
 impl Stage for Combine {
     const NAME: &'static str = "combine";
-    const ABOUT: &'static str = "makes item tokens of behavioural and semantic vectors";
+    const ABOUT: &'static str = "Makes item tokens of behavioural and semantic vectors";
     const VERSION: u32 = 1;
     // Optional, because a representation needs one or both; the stage says which one is missing.
     const PORTS: &'static [Port] = &[

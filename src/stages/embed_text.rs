@@ -48,7 +48,7 @@ impl EmbedText {
 
 impl Stage for EmbedText {
     const NAME: &'static str = "embed-text";
-    const ABOUT: &'static str = "gives each item the mean vector of its title and tags";
+    const ABOUT: &'static str = "Gives each item the mean vector of its title and tags";
     const VERSION: u32 = 1;
     const PORTS: &'static [Port] = &[
         Port::one("catalog", &[ArtifactKind::Catalog]),

@@ -57,7 +57,7 @@ impl Default for FitCf {
 impl Stage for FitCf {
     const NAME: &'static str = "fit-cf";
     const ABOUT: &'static str =
-        "fits collaborative vectors of users and items on training interactions";
+        "Fits collaborative vectors of users and items on training interactions";
     const VERSION: u32 = 1;
     const PORTS: &'static [Port] = &[
         // For the numbers of users and items: one without training history has a row too.

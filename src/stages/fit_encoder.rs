@@ -49,7 +49,7 @@ impl Default for FitEncoder {
 impl Stage for FitEncoder {
     const NAME: &'static str = "fit-encoder";
     const ABOUT: &'static str =
-        "fits a sentence encoder (TF-IDF, truncated SVD) on the pipeline's own texts";
+        "Fits a sentence encoder (TF-IDF, truncated SVD) on the pipeline's own texts";
     const VERSION: u32 = 1;
     const PORTS: &'static [Port] = &[Port::many(
         "texts",

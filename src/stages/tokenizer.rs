@@ -31,7 +31,7 @@ impl Default for TrainTokenizer {
 
 impl Stage for TrainTokenizer {
     const NAME: &'static str = "tokenizer";
-    const ABOUT: &'static str = "trains a byte-level BPE tokenizer on the pipeline's own texts";
+    const ABOUT: &'static str = "Trains a byte-level BPE tokenizer on the pipeline's own texts";
     const VERSION: u32 = 1;
     const PORTS: &'static [Port] = &[Port::many(
         "texts",
