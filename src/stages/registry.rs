@@ -1,8 +1,27 @@
 //! Every kind of stage, one row each.
 
 use super::Kind;
+use super::combine::Combine;
+use super::embed_text::EmbedText;
+use super::fit_cf::FitCf;
+use super::fit_encoder::FitEncoder;
+use super::ingest::Ingest;
+use super::pairs::Pairs;
+use super::phase_1::Phase1Stage;
+use super::split::Split;
+use super::tokenizer::TrainTokenizer;
 
-const REGISTRY: &[Kind] = &[Kind::of::<super::phase_1::Phase1Stage>()];
+const REGISTRY: &[Kind] = &[
+    Kind::of::<Ingest>(),
+    Kind::of::<Split>(),
+    Kind::of::<FitCf>(),
+    Kind::of::<FitEncoder>(),
+    Kind::of::<EmbedText>(),
+    Kind::of::<Combine>(),
+    Kind::of::<Pairs>(),
+    Kind::of::<TrainTokenizer>(),
+    Kind::of::<Phase1Stage>(),
+];
 
 /// Every kind, in the order in which a pipeline usually has them.
 pub fn registry() -> &'static [Kind] {
