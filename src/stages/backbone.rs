@@ -3,14 +3,13 @@
 use super::language_io::{only_cpu, read_tokenizer, training_problems};
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::formats::json;
-use crate::nn::models::item_language::SpecialTokens;
 use crate::nn::models::llama::{Corpus, Llama, LlamaConfig, Pretraining, is_held_out};
 use crate::nn::training::{TrainConfig, train};
 use crate::nn::{Backend, count};
+use crate::text::{BOS, EOS, PAD, Tokenizer};
 use dfdx::tensor::Cpu;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tokenizers::Tokenizer;
 
 /// Pre-trains a Llama-family decoder from random weights.
 ///
@@ -107,7 +106,7 @@ impl Stage for Backbone {
     fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
         // The model checks its own sizes; the size of the vocabulary comes from the tokenizer and is taken as right here.
-        for (field, message) in self.model(1, None).problems() {
+        for (field, message) in self.model(1).problems() {
             let field = match field {
                 "hidden_size" => "d_model",
                 "intermediate_size" => "d_ff",
@@ -139,7 +138,7 @@ impl Stage for Backbone {
 }
 
 impl Backbone {
-    fn model(&self, vocab_size: usize, special: Option<SpecialTokens>) -> LlamaConfig {
+    fn model(&self, vocab_size: usize) -> LlamaConfig {
         LlamaConfig {
             hidden_size: self.d_model,
             intermediate_size: self.d_ff,
@@ -149,9 +148,9 @@ impl Backbone {
             vocab_size,
             max_position_embeddings: self.context,
             rope_theta: self.rope_theta,
-            bos_token_id: special.map(|s| s.bos),
-            eos_token_id: special.map(|s| s.eos),
-            pad_token_id: special.map(|s| s.pad),
+            bos_token_id: Some(BOS),
+            eos_token_id: Some(EOS),
+            pad_token_id: Some(PAD),
             ..LlamaConfig::default()
         }
     }
@@ -173,10 +172,9 @@ impl Backbone {
 
     fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
         let tokenizer = read_tokenizer(context)?;
-        let special = SpecialTokens::of(&tokenizer)?;
         let path = context.input("tasks")?.file("corpus.jsonl");
         let documents: Vec<Document> = json::read_lines(&path)?;
-        let corpus = self.corpus(&tokenizer, special, &documents)?;
+        let corpus = self.corpus(&tokenizer, &documents);
         let (n_training, n_held_out) = (corpus.training.len(), corpus.held_out.len());
         let tokens: usize = corpus.training.iter().map(Vec::len).sum();
         let pretraining = Pretraining::new(corpus, self.context, self.batch, self.eval_blocks)?;
@@ -191,7 +189,7 @@ impl Backbone {
             )?;
         }
 
-        let config = self.model(tokenizer.get_vocab_size(true), Some(special));
+        let config = self.model(tokenizer.vocab_size());
         let mut model = Llama::new(device, &config, context.seed.child("model"))?;
         let trained = train(
             &pretraining,
@@ -216,35 +214,21 @@ impl Backbone {
         Ok(())
     }
 
-    fn corpus(
-        &self,
-        tokenizer: &Tokenizer,
-        special: SpecialTokens,
-        documents: &[Document],
-    ) -> Result<Corpus, StageError> {
+    fn corpus(&self, tokenizer: &Tokenizer, documents: &[Document]) -> Corpus {
         let mut corpus = Corpus {
             training: Vec::new(),
             held_out: Vec::new(),
         };
-        for (index, Document { text }) in documents.iter().enumerate() {
-            let encoding = tokenizer
-                .encode_fast(text.as_str(), false)
-                .map_err(|error| {
-                    StageError::message(format!(
-                        "`corpus.jsonl`, line {}: the tokenizer failed: {error}",
-                        index + 1
-                    ))
-                })?;
-            let mut tokens = Vec::with_capacity(encoding.get_ids().len() + 2);
-            tokens.push(special.bos);
-            tokens.extend_from_slice(encoding.get_ids());
-            tokens.push(special.eos);
+        for Document { text } in documents {
+            let mut tokens = vec![BOS];
+            tokens.extend(tokenizer.encode(text));
+            tokens.push(EOS);
             if is_held_out(text, self.held_out) {
                 corpus.held_out.push(tokens);
             } else {
                 corpus.training.push(tokens);
             }
         }
-        Ok(corpus)
+        corpus
     }
 }

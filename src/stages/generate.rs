@@ -11,6 +11,7 @@ use crate::nn::models::item_language::{
 use crate::nn::models::llama::{Llama, unit_hash};
 use crate::nn::{Backend, weights};
 use crate::seed::Seed;
+use crate::text::{EOS, SPECIAL_TOKENS};
 use dfdx::tensor::Cpu;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -83,7 +84,7 @@ impl Generate {
         let table = read_items(context)?;
         let model = load_model(device, context)?;
         let tokenizer = read_tokenizer(context)?;
-        let sequencer = Sequencer::new(&tokenizer, model.adapter.soft_tokens(), table.count)?;
+        let sequencer = Sequencer::new(&tokenizer, model.adapter.soft_tokens(), table.count);
         let examples = chosen(
             read_examples(context, "test.jsonl")?,
             self.examples_per_task,
@@ -94,21 +95,13 @@ impl Generate {
             .map(|(index, example)| sequencer.prompt(index, example))
             .collect::<Result<Vec<Sequence>, _>>()?;
 
-        let special = sequencer.special;
-        let mut forbidden: Vec<u32> = tokenizer
-            .get_added_tokens_decoder()
-            .into_iter()
-            .filter(|(_, token)| token.special)
-            .map(|(id, _)| id)
-            .filter(|&id| id != special.eos)
-            .collect();
-        forbidden.sort_unstable();
         let settings = Greedy {
             max_new_tokens: self.max_new_tokens,
             batch: self.batch,
-            eos: special.eos,
-            pad: special.pad,
-            forbidden,
+            eos: EOS,
+            forbidden: (0..SPECIAL_TOKENS.len() as u32)
+                .filter(|&id| id != EOS)
+                .collect(),
         };
         let watch = Stopwatch::start();
         let texts = greedy(
@@ -131,20 +124,14 @@ impl Generate {
             .filter(|text| text.len() == self.max_new_tokens)
             .count();
         let empty = texts.iter().filter(|text| text.is_empty()).count();
-        let mut generations = Vec::with_capacity(examples.len());
-        for (example, text) in examples.iter().zip(&texts) {
-            let generated = tokenizer.decode(text, true).map_err(|error| {
-                StageError::message(format!("the tokenizer failed to decode: {error}"))
-            })?;
-            generations.push(Generation {
-                task: &example.task,
-                items: &example.items,
-                prompt: &example.prompt,
-                target: &example.target,
-                generated,
-            });
-        }
-        json::write_lines(&context.out("generations.jsonl"), &generations)?;
+        let generations = examples.iter().zip(&texts).map(|(example, text)| Generation {
+            task: &example.task,
+            items: &example.items,
+            prompt: &example.prompt,
+            target: &example.target,
+            generated: tokenizer.decode(text),
+        });
+        json::write_lines(&context.out("generations.jsonl"), generations)?;
         let summary: BTreeMap<&str, usize> = [
             ("texts", texts.len()),
             ("tokens", tokens),

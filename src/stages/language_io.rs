@@ -5,8 +5,8 @@ use crate::formats::{json, tensors};
 use crate::nn::models::item_language::TaskExample;
 use crate::nn::models::qformer::TokenTable;
 use crate::nn::training::{Metric, TrainConfig};
+use crate::text::Tokenizer;
 use std::collections::BTreeMap;
-use tokenizers::Tokenizer;
 
 /// Refuses a device that this build does not have.
 pub(super) fn only_cpu(context: &StageContext<'_>) -> Result<(), StageError> {
@@ -20,14 +20,10 @@ pub(super) fn only_cpu(context: &StageContext<'_>) -> Result<(), StageError> {
     }
 }
 
-/// Reads the tokenizer of the port `tokenizer`, without the truncation and padding that its file may ask for.
+/// Reads the tokenizer of the port `tokenizer`.
 pub(super) fn read_tokenizer(context: &StageContext<'_>) -> Result<Tokenizer, StageError> {
     let path = context.input("tokenizer")?.file("tokenizer.json");
-    let broken = |error| StageError::message(format!("`{}`: {error}", path.display()));
-    let mut tokenizer = Tokenizer::from_bytes(fs_err::read(&path)?).map_err(broken)?;
-    tokenizer.with_padding(None);
-    tokenizer.with_truncation(None).map_err(broken)?;
-    Ok(tokenizer)
+    Ok(Tokenizer::load(&path)?)
 }
 
 /// Reads the item vectors of the port `items`.

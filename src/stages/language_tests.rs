@@ -7,10 +7,10 @@ use super::{ArtifactKind, InputArtifact, Stage, StageContext, StageError};
 use crate::formats::json;
 use crate::formats::tensors::{self, Array};
 use crate::nn::models::item_language::TaskExample;
-use crate::nn::models::item_language::word_tokenizer;
 use crate::nn::models::qformer::{Qformer, QformerConfig};
 use crate::progress::{Progress, Report, Silent, Stopped};
 use crate::seed::Seed;
+use crate::text::{Tokenizer, TokenizerConfig};
 use dfdx::tensor::Cpu;
 use rand::Rng as _;
 use std::cell::Cell;
@@ -69,13 +69,17 @@ impl Project {
         json::write_lines(&tasks.join("train.jsonl"), &train).unwrap();
         json::write_lines(&tasks.join("test.jsonl"), &test).unwrap();
 
-        let mut words = vec![" ", "name", "the", "colour", "mood", "of", "is", "it"];
-        words.extend(COLOURS);
-        words.extend(MOODS);
-        let tokenizer = word_tokenizer(&words);
-        tokenizer
-            .save(project.folder("tokenizer").join("tokenizer.json"), false)
-            .unwrap();
+        let config = TokenizerConfig {
+            vocab_size: 320,
+            min_frequency: 2,
+        };
+        let texts: Vec<String> = train
+            .iter()
+            .map(|example| format!("{}\n{}", example.prompt, example.target))
+            .collect();
+        let path = project.folder("tokenizer").join("tokenizer.json");
+        let tokenizer = Tokenizer::train(&texts, &config).unwrap();
+        tokenizer.save(&path).unwrap();
 
         let config = QformerConfig {
             d_model: 16,
@@ -84,7 +88,7 @@ impl Project {
             d_ff: 32,
             queries: 2,
             d_item: width,
-            vocab: 32,
+            vocab: tokenizer.vocab_size(),
             projection: 8,
             ..QformerConfig::default()
         };
@@ -192,13 +196,9 @@ fn phase_2() -> Phase2 {
 fn right(generations: &Path) -> (f64, usize) {
     let lines: Vec<BTreeMap<String, serde_json::Value>> =
         json::read_lines(&generations.join("generations.jsonl")).unwrap();
-    let words = |text: &serde_json::Value| -> Vec<String> {
-        let text = text.as_str().unwrap();
-        text.split_whitespace().map(str::to_owned).collect()
-    };
     let hits = lines
         .iter()
-        .filter(|line| words(&line["generated"]) == words(&line["target"]))
+        .filter(|line| line["generated"] == line["target"])
         .count();
     (hits as f64 / lines.len() as f64, lines.len())
 }

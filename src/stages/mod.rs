@@ -5,18 +5,29 @@
 //! pipeline (`spec`, `plan`, `exec`) know kinds only as [`Kind`] and [`AnyStage`].
 
 mod backbone;
+mod combine;
 mod context;
+mod embed_text;
 mod error;
+mod fit_cf;
+mod fit_encoder;
 mod generate;
+mod ingest;
 mod kind;
 mod language_io;
+#[cfg(test)]
+mod language_tests;
+mod pairs;
+mod phase_1;
 mod phase_2;
 mod registry;
+mod split;
+mod texts;
+mod tokenizer;
+#[cfg(test)]
+mod vectors_tests;
 
 pub use context::{InputArtifact, StageContext};
 pub use error::StageError;
 pub use kind::{AnyStage, Arity, ArtifactKind, Kind, Port, Problem, SourceFile, Stage};
 pub use registry::{find, registry};
-
-#[cfg(test)]
-mod language_tests;

@@ -209,7 +209,7 @@ impl Phase2 {
         adapter.scale_output_to(device, &table, language.embedding_rms())?;
 
         let tokenizer = read_tokenizer(context)?;
-        let sequencer = Sequencer::new(&tokenizer, adapter.soft_tokens(), table.count)?;
+        let sequencer = Sequencer::new(&tokenizer, adapter.soft_tokens(), table.count);
         let examples = read_examples(context, "train.jsonl")?;
         let made = sequencer.training(&examples, self.max_tokens)?;
         let (training, held_out) = self.split(&examples, made.sequences, &made.examples);
@@ -228,13 +228,7 @@ impl Phase2 {
                 "the longest example has {longest} tokens, but the language model was trained on {seen}"
             ))?;
         }
-        let tuning = Tuning::new(
-            &training,
-            &held_out,
-            &table,
-            self.batch,
-            sequencer.special.pad,
-        )?;
+        let tuning = Tuning::new(&training, &held_out, &table, self.batch)?;
         let mut model = ItemLanguage { adapter, language };
         let metrics = self.tune(device, context, &tuning, &mut model)?;
 

@@ -2,11 +2,29 @@
 
 use super::Kind;
 use super::backbone::Backbone;
+use super::combine::Combine;
+use super::embed_text::EmbedText;
+use super::fit_cf::FitCf;
+use super::fit_encoder::FitEncoder;
 use super::generate::Generate;
+use super::ingest::Ingest;
+use super::pairs::Pairs;
+use super::phase_1::Phase1Stage;
 use super::phase_2::Phase2;
+use super::split::Split;
+use super::tokenizer::TrainTokenizer;
 
 const REGISTRY: &[Kind] = &[
+    Kind::of::<Ingest>(),
+    Kind::of::<Split>(),
+    Kind::of::<FitCf>(),
+    Kind::of::<FitEncoder>(),
+    Kind::of::<EmbedText>(),
+    Kind::of::<Combine>(),
+    Kind::of::<Pairs>(),
+    Kind::of::<TrainTokenizer>(),
     Kind::of::<Backbone>(),
+    Kind::of::<Phase1Stage>(),
     Kind::of::<Phase2>(),
     Kind::of::<Generate>(),
 ];

@@ -14,8 +14,6 @@ pub struct Greedy {
     pub batch: usize,
     /// Ends a text.
     pub eos: u32,
-    /// Fills batches.
-    pub pad: u32,
     /// Tokens that are never written: the special tokens other than `eos`.
     pub forbidden: Vec<u32>,
 }
@@ -63,7 +61,7 @@ fn continue_batch<D: Backend>(
         return Ok(texts);
     }
     let g = Graph::inference(device);
-    let batch = Batch::new(prompts, model.adapter.soft_tokens(), settings.pad);
+    let batch = Batch::new(prompts, model.adapter.soft_tokens());
     let embeddings = model.embed(&g, table, &batch)?;
     let (hidden, mut cache) = model.language.prefill(&g, &embeddings, &batch.lengths)?;
     let last: Vec<usize> = batch

@@ -1,10 +1,7 @@
 //! Prompts and targets as tokens, with every item place widened to the adapter's soft tokens.
 
+use crate::text::{BOS, EOS, ITEM, Tokenizer};
 use serde::{Deserialize, Serialize};
-use tokenizers::Tokenizer;
-
-/// The word in a prompt that stands for an item, a special token of the tokenizer.
-pub const ITEM_PLACE: &str = "<item>";
 
 /// One line of `train.jsonl` or `test.jsonl`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,17 +19,6 @@ pub struct TaskExample {
 /// Why an example cannot be turned into tokens.
 #[derive(Debug, thiserror::Error)]
 pub enum ExampleError {
-    /// The tokenizer lacks a special token that the models need.
-    #[error("the tokenizer has no token `{0}`")]
-    NoSpecialToken(&'static str),
-    /// The tokenizer refused a text.
-    #[error("example {example}: the tokenizer failed: {message}")]
-    Tokenizer {
-        /// Position of the example in its file, from 0.
-        example: usize,
-        /// The tokenizer's words.
-        message: String,
-    },
     /// Places and items differ in number.
     #[error(
         "example {example} of task `{task}` has {places} `<item>` places in its prompt, but {items} items"
@@ -63,36 +49,6 @@ pub enum ExampleError {
     },
 }
 
-/// Ids of the tokens that are not text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SpecialTokens {
-    /// Fills a batch.
-    pub pad: u32,
-    /// Starts every sequence.
-    pub bos: u32,
-    /// Ends every target.
-    pub eos: u32,
-    /// Stands for an item.
-    pub item: u32,
-}
-
-impl SpecialTokens {
-    /// Looks the tokens up.
-    pub fn of(tokenizer: &Tokenizer) -> Result<Self, ExampleError> {
-        let id = |name| {
-            tokenizer
-                .token_to_id(name)
-                .ok_or(ExampleError::NoSpecialToken(name))
-        };
-        Ok(Self {
-            pad: id("<pad>")?,
-            bos: id("<bos>")?,
-            eos: id("<eos>")?,
-            item: id(ITEM_PLACE)?,
-        })
-    }
-}
-
 /// The vectors of one item in a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -120,8 +76,6 @@ pub struct Sequence {
 #[derive(Clone, Debug)]
 pub struct Sequencer<'a> {
     tokenizer: &'a Tokenizer,
-    /// The tokens that are not text.
-    pub special: SpecialTokens,
     /// Soft tokens that stand for one item.
     pub soft_tokens: usize,
     /// Number of items that have vectors.
@@ -143,23 +97,18 @@ pub struct Sequences {
 
 impl<'a> Sequencer<'a> {
     /// Prepares to turn texts into tokens with `soft_tokens` places for an item, of which there are `n_items`.
-    pub fn new(
-        tokenizer: &'a Tokenizer,
-        soft_tokens: usize,
-        n_items: usize,
-    ) -> Result<Self, ExampleError> {
-        Ok(Self {
+    pub fn new(tokenizer: &'a Tokenizer, soft_tokens: usize, n_items: usize) -> Self {
+        Self {
             tokenizer,
-            special: SpecialTokens::of(tokenizer)?,
             soft_tokens,
             n_items,
-        })
+        }
     }
 
     /// `<bos>` prompt `\n`, ready to be continued. `index` is the example's position, for messages.
     pub fn prompt(&self, index: usize, example: &TaskExample) -> Result<Sequence, ExampleError> {
-        let tokens = self.encode(index, &format!("{}\n", example.prompt))?;
-        let places = tokens.iter().filter(|&&id| id == self.special.item).count();
+        let tokens = self.tokenizer.encode(&format!("{}\n", example.prompt));
+        let places = tokens.iter().filter(|&&id| id == ITEM).count();
         if places != example.items.len() {
             return Err(ExampleError::Places {
                 example: index,
@@ -169,13 +118,13 @@ impl<'a> Sequencer<'a> {
             });
         }
         let mut sequence = Sequence {
-            ids: vec![self.special.bos],
+            ids: vec![BOS],
             places: Vec::with_capacity(places),
             target_start: 0,
         };
         let mut items = example.items.iter();
         for id in tokens {
-            if id != self.special.item {
+            if id != ITEM {
                 sequence.ids.push(id);
                 continue;
             }
@@ -194,7 +143,7 @@ impl<'a> Sequencer<'a> {
             });
             sequence
                 .ids
-                .extend(std::iter::repeat_n(self.special.item, self.soft_tokens));
+                .extend(std::iter::repeat_n(ITEM, self.soft_tokens));
         }
         sequence.target_start = sequence.ids.len();
         Ok(sequence)
@@ -214,8 +163,8 @@ impl<'a> Sequencer<'a> {
                 all.dropped += 1;
                 continue;
             }
-            sequence.ids.extend(self.encode(index, &example.target)?);
-            sequence.ids.push(self.special.eos);
+            sequence.ids.extend(self.tokenizer.encode(&example.target));
+            sequence.ids.push(EOS);
             if sequence.ids.len() > max_tokens {
                 sequence.ids.truncate(max_tokens);
                 all.truncated += 1;
@@ -225,53 +174,19 @@ impl<'a> Sequencer<'a> {
         }
         Ok(all)
     }
-
-    fn encode(&self, index: usize, text: &str) -> Result<Vec<u32>, ExampleError> {
-        let encoding =
-            self.tokenizer
-                .encode_fast(text, false)
-                .map_err(|error| ExampleError::Tokenizer {
-                    example: index,
-                    message: error.to_string(),
-                })?;
-        Ok(encoding.get_ids().to_vec())
-    }
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
+    use crate::text::TokenizerConfig;
 
-    /// A tokenizer with one token a word and one for the line break, made in memory.
-    pub(crate) fn word_tokenizer(words: &[&str]) -> Tokenizer {
-        use tokenizers::{
-            AddedToken, models::wordlevel::WordLevel, pre_tokenizers::split::Split,
-            pre_tokenizers::split::SplitPattern, tokenizer::SplitDelimiterBehavior,
+    fn tokenizer() -> Tokenizer {
+        let config = TokenizerConfig {
+            vocab_size: 270,
+            min_frequency: 1,
         };
-        let special = ["<pad>", "<bos>", "<eos>", ITEM_PLACE, "<dec>", "<cls>"];
-        let vocab = special
-            .iter()
-            .chain(["\n", "<unk>"].iter())
-            .chain(words)
-            .enumerate()
-            .map(|(i, word)| ((*word).to_owned(), i as u32))
-            .collect();
-        let model = WordLevel::builder()
-            .vocab(vocab)
-            .unk_token("<unk>".to_owned())
-            .build()
-            .unwrap();
-        let mut tokenizer = Tokenizer::new(model);
-        tokenizer.with_pre_tokenizer(Some(
-            Split::new(
-                SplitPattern::Regex(r" |\n".to_owned()),
-                SplitDelimiterBehavior::Isolated,
-                false,
-            )
-            .unwrap(),
-        ));
-        tokenizer.add_special_tokens(&special.map(|word| AddedToken::from(word, true)));
-        tokenizer
+        Tokenizer::train(&["tell of a good film".to_owned()], &config).unwrap()
     }
 
     fn example(prompt: &str, items: &[u32], target: &str) -> TaskExample {
@@ -285,47 +200,52 @@ pub(crate) mod tests {
 
     #[test]
     fn an_item_place_becomes_soft_tokens_in_place() {
-        let tokenizer = word_tokenizer(&[" ", "tell", "of", "good"]);
-        let sequencer = Sequencer::new(&tokenizer, 3, 10).unwrap();
+        let tokenizer = tokenizer();
+        let sequencer = Sequencer::new(&tokenizer, 3, 10);
         let made = sequencer
-            .training(&[example("tell of <item>", &[7], "good")], 100)
+            .training(&[example("tell of <item> now", &[7], "good")], 100)
             .unwrap();
         let [sequence] = &made.sequences[..] else {
             panic!("one sequence");
         };
-        let place = sequence.places[0];
-        assert_eq!(place.item, 7);
-        assert_eq!(sequence.ids[place.start..place.start + 3], [3, 3, 3]);
-        assert_eq!(sequence.ids[place.start + 3], 6); // the line break
-        assert_eq!(sequence.target_start, place.start + 4);
-        assert_eq!(sequence.ids[sequence.target_start..], [11, 2]);
-        assert_eq!(sequence.ids[0], 1);
+        let mut expected = vec![BOS];
+        expected.extend(tokenizer.encode("tell of "));
+        let start = expected.len();
+        expected.extend([ITEM; 3]);
+        expected.extend(tokenizer.encode(" now\n"));
+        assert_eq!(sequence.places, [Place { start, item: 7 }]);
+        assert_eq!(sequence.target_start, expected.len());
+        expected.extend(tokenizer.encode("good"));
+        expected.push(EOS);
+        assert_eq!(sequence.ids, expected);
     }
 
     #[test]
     fn a_prompt_alone_is_the_start_of_its_training_sequence() {
-        let tokenizer = word_tokenizer(&[" ", "a", "b"]);
-        let sequencer = Sequencer::new(&tokenizer, 2, 10).unwrap();
+        let tokenizer = tokenizer();
+        let sequencer = Sequencer::new(&tokenizer, 2, 10);
         let example = example("a <item> b <item>", &[1, 2], "b a");
         let prompt = sequencer.prompt(0, &example).unwrap();
-        let whole = &sequencer
+        let made = sequencer
             .training(std::slice::from_ref(&example), 100)
-            .unwrap()
-            .sequences[0];
+            .unwrap();
+        let whole = &made.sequences[0];
         assert_eq!(whole.ids[..whole.target_start], prompt.ids);
         assert_eq!(whole.places, prompt.places);
+        assert_eq!(prompt.places.len(), 2);
     }
 
     #[test]
     fn long_targets_are_cut_and_long_prompts_left_out() {
-        let tokenizer = word_tokenizer(&["a", " "]);
-        let sequencer = Sequencer::new(&tokenizer, 2, 10).unwrap();
+        let tokenizer = tokenizer();
+        let sequencer = Sequencer::new(&tokenizer, 2, 10);
+        // Letters that no merge joins: one token each.
         let made = sequencer
             .training(
                 &[
-                    example("a", &[], "a a a a"),
-                    example("a a a a a", &[], "a"),
-                    example("a", &[], "a"),
+                    example("x", &[], "zzzz"),
+                    example("xxxxx", &[], "z"),
+                    example("x", &[], "z"),
                 ],
                 6,
             )
@@ -333,14 +253,14 @@ pub(crate) mod tests {
         assert_eq!((made.truncated, made.dropped), (1, 1));
         assert_eq!(made.examples, [0, 2]);
         assert_eq!(made.sequences[0].ids.len(), 6);
-        assert_ne!(made.sequences[0].ids[5], 2);
-        assert_eq!(*made.sequences[1].ids.last().unwrap(), 2);
+        assert_ne!(made.sequences[0].ids[5], EOS);
+        assert_eq!(*made.sequences[1].ids.last().unwrap(), EOS);
     }
 
     #[test]
     fn wrong_places_and_unknown_items_are_refused() {
-        let tokenizer = word_tokenizer(&["a", " "]);
-        let sequencer = Sequencer::new(&tokenizer, 2, 5).unwrap();
+        let tokenizer = tokenizer();
+        let sequencer = Sequencer::new(&tokenizer, 2, 5);
         let error = sequencer
             .prompt(4, &example("a <item>", &[], ""))
             .unwrap_err();

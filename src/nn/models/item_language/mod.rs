@@ -13,19 +13,15 @@ mod examples;
 mod objective;
 
 pub use decode::{Greedy, greedy};
-pub use examples::{
-    ExampleError, ITEM_PLACE, Place, Sequence, Sequencer, Sequences, SpecialTokens, TaskExample,
-};
+pub use examples::{ExampleError, Place, Sequence, Sequencer, Sequences, TaskExample};
 pub use objective::Tuning;
-
-#[cfg(test)]
-pub(crate) use examples::tests::word_tokenizer;
 
 use super::adapter::{Adapter, AdapterConfig};
 use super::llama::Llama;
 use super::qformer::TokenTable;
 use crate::module;
 use crate::nn::{Backend, Graph, Matrix, NnError, ops, set_trainable};
+use crate::text::PAD;
 use serde::{Deserialize, Serialize};
 
 /// An adapter and the language model that reads its soft tokens.
@@ -71,7 +67,7 @@ pub struct Batch {
 
 impl Batch {
     /// Pads sequences; each place takes `soft_tokens` rows.
-    pub fn new(sequences: &[&Sequence], soft_tokens: usize, pad: u32) -> Self {
+    pub fn new(sequences: &[&Sequence], soft_tokens: usize) -> Self {
         let width = sequences.iter().map(|s| s.ids.len()).max().unwrap_or(0);
         let mut items: Vec<u32> = sequences
             .iter()
@@ -97,7 +93,7 @@ impl Batch {
                 }
             }
             batch.ids.extend_from_slice(&sequence.ids);
-            batch.ids.resize(start + width, pad);
+            batch.ids.resize(start + width, PAD);
         }
         batch
     }

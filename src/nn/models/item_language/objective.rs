@@ -19,7 +19,6 @@ pub struct Tuning<'a> {
     table: &'a TokenTable,
     /// Sequences of a step.
     batch: usize,
-    pad: u32,
     lengths: Vec<usize>,
     /// The batches of the epoch that was asked for last; only saves making them again.
     epoch: Mutex<Option<(Seed, u64, Vec<Vec<usize>>)>>,
@@ -32,7 +31,6 @@ impl<'a> Tuning<'a> {
         held_out: &'a [Sequence],
         table: &'a TokenTable,
         batch: usize,
-        pad: u32,
     ) -> Result<Self, NnError> {
         if training.is_empty() {
             return Err(NnError::setting("tasks", "has no example to learn from"));
@@ -45,7 +43,6 @@ impl<'a> Tuning<'a> {
             held_out,
             table,
             batch,
-            pad,
             lengths: training.iter().map(|s| s.ids.len()).collect(),
             epoch: Mutex::new(None),
         })
@@ -76,7 +73,7 @@ impl<'a> Tuning<'a> {
         model: &ItemLanguage<D>,
         sequences: &[&Sequence],
     ) -> Result<(Matrix<D>, usize), NnError> {
-        let batch = Batch::new(sequences, model.adapter.soft_tokens(), self.pad);
+        let batch = Batch::new(sequences, model.adapter.soft_tokens());
         let embeddings = model.embed(g, self.table, &batch)?;
         let hidden = model.language.hidden(g, &embeddings, sequences.len())?;
         let mut rows = Vec::new();

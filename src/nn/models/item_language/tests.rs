@@ -60,7 +60,7 @@ fn soft_tokens_replace_their_places_and_nothing_else() {
     let table = table(10);
     let g = Graph::inference(&Cpu::default());
     let (a, b) = (sequence(7, 3, &[8, 9], &[]), sequence(2, 3, &[5], &[]));
-    let batch = Batch::new(&[&a, &b], 3, 0);
+    let batch = Batch::new(&[&a, &b], 3);
     let embedded = model.embed(&g, &table, &batch).unwrap().to_vec();
     let tokens = model.language.embed(&g, &batch.ids).unwrap().to_vec();
     let soft = model.adapter.forward(&g, &table, &[7, 2]).unwrap().to_vec();
@@ -82,7 +82,7 @@ fn soft_tokens_replace_their_places_and_nothing_else() {
 }
 
 fn tuning<'a>(training: &'a [Sequence], table: &'a TokenTable) -> Tuning<'a> {
-    Tuning::new(training, &[], table, 4, 0).unwrap()
+    Tuning::new(training, &[], table, 4).unwrap()
 }
 
 fn loss(tuning: &Tuning<'_>, model: &ItemLanguage<Cpu>) -> f64 {
@@ -191,7 +191,7 @@ fn decode_naively(
     let mut text = Vec::new();
     while text.len() < settings.max_new_tokens {
         let g = Graph::inference(&Cpu::default());
-        let batch = Batch::new(&[&sequence], model.adapter.soft_tokens(), 0);
+        let batch = Batch::new(&[&sequence], model.adapter.soft_tokens());
         let embeddings = model.embed(&g, table, &batch).unwrap();
         let hidden = model.language.hidden(&g, &embeddings, 1).unwrap();
         let logits = model.language.logits(&g, &hidden).unwrap().to_vec();
@@ -236,7 +236,6 @@ fn cached_decoding_is_decoding_again_whatever_the_batch() {
         max_new_tokens: 40,
         batch: 1,
         eos: u32::MAX,
-        pad: 0,
         forbidden: vec![0, 1, 3, 4, 5],
     };
     let endless: Vec<Vec<u32>> = prompts
