@@ -70,7 +70,9 @@ pub enum CfError {
         width: usize,
     },
     /// All vectors of a source are zero or not finite, so they have no scale.
-    #[error("the `{source_name}` vectors have the root mean square {rms}, so they cannot be scaled to 1")]
+    #[error(
+        "the `{source_name}` vectors have the root mean square {rms}, so they cannot be scaled to 1"
+    )]
     NoScale {
         /// Whose vectors.
         source_name: &'static str,

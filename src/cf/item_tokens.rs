@@ -85,7 +85,10 @@ pub fn combine(
         }
     }
     let mut width = 0;
-    for source in sources.iter().chain(users.as_ref().map(|(source, _)| source)) {
+    for source in sources
+        .iter()
+        .chain(users.as_ref().map(|(source, _)| source))
+    {
         let d = source.items.shape[1];
         if chunks > d {
             return Err(CfError::Chunks {
@@ -113,8 +116,7 @@ pub fn combine(
         .map(|(source, vectors)| {
             let scale = source.scale()?;
             let (n, d) = (vectors.shape[0], vectors.shape[1]);
-            let mut users =
-                Array::new(&[n, chunks, width], vec![0.0; n * chunks * width]);
+            let mut users = Array::new(&[n, chunks, width], vec![0.0; n * chunks * width]);
             let rows = users.data.chunks_exact_mut(chunks * width);
             for (to, from) in rows.zip(vectors.data.chunks_exact(d)) {
                 cut(from, scale, chunks, width, to);
@@ -152,8 +154,14 @@ mod tests {
         let cf = array(&[2, 2], &[2.0, -2.0, 2.0, 2.0]);
         let text = array(&[2, 1], &[0.5, -0.5]);
         let users = array(&[1, 2], &[6.0, 0.0]);
-        let behavioural = Source { name: "behavioural", items: &cf };
-        let semantic = Source { name: "semantic", items: &text };
+        let behavioural = Source {
+            name: "behavioural",
+            items: &cf,
+        };
+        let semantic = Source {
+            name: "semantic",
+            items: &text,
+        };
         let tokens = combine(&[behavioural, semantic], Some((behavioural, &users)), 1).unwrap();
         assert_eq!(
             tokens.items,
@@ -166,7 +174,10 @@ mod tests {
     #[test]
     fn a_vector_is_cut_into_tokens() {
         let cf = array(&[1, 5], &[1.0, 1.0, -1.0, 1.0, -1.0]);
-        let source = Source { name: "behavioural", items: &cf };
+        let source = Source {
+            name: "behavioural",
+            items: &cf,
+        };
         let tokens = combine(&[source], Some((source, &cf)), 3).unwrap();
         let wanted = array(&[1, 3, 2], &[1.0, 1.0, -1.0, 1.0, -1.0, 0.0]);
         assert_eq!(tokens.items, wanted);
@@ -192,9 +203,18 @@ mod tests {
         let two = array(&[2, 1], &[1.0, 2.0]);
         let one = array(&[1, 1], &[1.0]);
         let zero = array(&[1, 1], &[0.0]);
-        let a = Source { name: "behavioural", items: &two };
-        let b = Source { name: "semantic", items: &one };
-        let z = Source { name: "semantic", items: &zero };
+        let a = Source {
+            name: "behavioural",
+            items: &two,
+        };
+        let b = Source {
+            name: "semantic",
+            items: &one,
+        };
+        let z = Source {
+            name: "semantic",
+            items: &zero,
+        };
         insta::assert_snapshot!(
             combine(&[a, b], None, 1).unwrap_err(),
             @"`behavioural` has 2 items, but `semantic` has 1"

@@ -6,11 +6,14 @@
 
 mod context;
 mod error;
+mod evaluate;
 mod ingest;
 mod kind;
 mod pairs;
 mod registry;
 mod split;
+mod table;
+mod tasks;
 
 pub use context::{InputArtifact, StageContext};
 pub use error::StageError;

@@ -1,14 +1,20 @@
 //! Every kind of stage, one row each.
 
 use super::Kind;
+use super::evaluate::Evaluate;
 use super::ingest::Ingest;
 use super::pairs::Pairs;
 use super::split::Split;
+use super::table::Table;
+use super::tasks::Tasks;
 
 const REGISTRY: &[Kind] = &[
     Kind::of::<Ingest>(),
     Kind::of::<Split>(),
     Kind::of::<Pairs>(),
+    Kind::of::<Tasks>(),
+    Kind::of::<Evaluate>(),
+    Kind::of::<Table>(),
 ];
 
 /// Every kind, in the order in which a pipeline usually has them.

@@ -332,7 +332,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_rich_film_is_told_by_its_own_traits() {
-        insta::assert_snapshot!(Facts::of(&rich(0)).attributes(), @"warm drama and romance film; 1980s; a fishing village; a retired sailor; save the lighthouse; a ruthless banker; forgiveness; duty; slow; its honest acting; its quick jokes; its slow middle; deep characters; patient viewers; Ilsa Morn");
+        insta::assert_snapshot!(Facts::of(&rich(0)).attributes(), @"warm drama and romance film; 1980s; a fishing village; a retired sailor; save the lighthouse; a ruthless banker; forgiveness; duty; slow; its honest acting; its quick jokes; its slow middle; slow scenes; patient viewers; Ilsa Morn");
     }
 
     #[test]

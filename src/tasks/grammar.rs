@@ -43,6 +43,13 @@ pub(super) fn sentence(text: &str) -> String {
         .unwrap_or_default()
 }
 
+/// `its quick jokes` -> `the quick jokes`: where "its" would have nothing to point at.
+pub(super) fn the(phrase: &str) -> String {
+    phrase
+        .strip_prefix("its ")
+        .map_or_else(|| phrase.to_owned(), |rest| format!("the {rest}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +70,7 @@ mod tests {
         assert_eq!(list(&["a"]), "a");
         assert_eq!(list(&["a", "b", "c"]), "a, b and c");
         assert_eq!(sentence("an owl"), "An owl");
+        assert_eq!(the("its quick jokes"), "the quick jokes");
+        assert_eq!(the("sharp jokes"), "sharp jokes");
     }
 }

@@ -1,6 +1,6 @@
 //! The sentences of the tasks on two films.
 
-use super::grammar::{list, with_article};
+use super::grammar::{list, the, with_article};
 use super::{Facts, Task};
 
 /// Writes the target of a task on two films. `wording` is from 0 to 2.
@@ -147,16 +147,18 @@ fn difference(a: &Facts, b: &Facts, wording: u64) -> String {
             a.stories[0], b.stories[0]
         ),
     };
+    let paces = if a.pace == b.pace {
+        format!("Both have {}.", a.a_pace())
+    } else {
+        format!("In pace, one is {}, the other {}.", a.pace, b.pace)
+    };
     match wording {
         0 => format!(
             "The first is {} about {one}, while the second is {} about {other}. {last}",
             a.a_film(),
             b.a_film()
         ),
-        1 => format!(
-            "{shows} In pace, one is {}, the other {}. {last}",
-            a.pace, b.pace
-        ),
+        1 => format!("{shows} {paces} {last}"),
         _ => format!(
             "In mood, the first is {} and the second {}. {shows} {last}",
             a.mood, b.mood
@@ -181,13 +183,6 @@ fn common(a: &Facts, b: &Facts, wording: u64) -> String {
             a.themes[0], b.themes[0]
         ),
     }
-}
-
-/// `its quick jokes` -> `the quick jokes`: of two films, "its" would be unclear.
-fn the(phrase: &str) -> String {
-    phrase
-        .strip_prefix("its ")
-        .map_or_else(|| phrase.to_owned(), |rest| format!("the {rest}"))
 }
 
 /// `a`, or `a and b` when they differ.

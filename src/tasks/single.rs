@@ -1,6 +1,6 @@
 //! The sentences of the tasks on one film.
 
-use super::grammar::{list, sentence, with_article};
+use super::grammar::{list, sentence, the, with_article};
 use super::{Facts, Task};
 
 /// Writes the target of a task on one film. `wording` is from 0 to 2.
@@ -114,7 +114,12 @@ fn five(items: &[String], film: &Facts, good: bool, wording: u64) -> String {
 }
 
 fn long_description(film: &Facts, wording: u64) -> String {
-    let (a_film, plot, theme, pace) = (film.a_dated_film(), film.plot(), &film.themes[0], &film.pace);
+    let (a_film, plot, theme, pace) = (
+        film.a_dated_film(),
+        film.plot(),
+        &film.themes[0],
+        &film.pace,
+    );
     let (place, good) = (film.set_in(), &film.strengths[0]);
     let director = film
         .director
@@ -176,7 +181,7 @@ fn improve(film: &Facts, wording: u64) -> String {
 
 fn viewer(film: &Facts, wording: u64) -> String {
     let (audience, theme, mood, kind) = (&film.audience, film.theme(), &film.mood, &film.kind);
-    let (good, a_pace) = (&film.strengths[0], film.a_pace());
+    let (good, a_pace) = (the(&film.strengths[0]), film.a_pace());
     let decade = film
         .decade
         .as_ref()

@@ -27,7 +27,12 @@ pub fn symmetric(matrix: &[f64], n: usize) -> Eigen {
     let total: f64 = a.iter().map(|x| x * x).sum();
     for _ in 0..MAX_SWEEPS {
         let off: f64 = (0..n)
-            .map(|p| a[p * n + p + 1..(p + 1) * n].iter().map(|x| x * x).sum::<f64>())
+            .map(|p| {
+                a[p * n + p + 1..(p + 1) * n]
+                    .iter()
+                    .map(|x| x * x)
+                    .sum::<f64>()
+            })
             .sum();
         if off <= 1e-30 * total {
             break;

@@ -272,7 +272,10 @@ mod tests {
                     .sum();
                 let found = f64::from(cosine(&vectors, a, b));
                 // The vectors are f32.
-                assert!((found - wanted).abs() < 1e-5, "{a}, {b}: {found} and {wanted}");
+                assert!(
+                    (found - wanted).abs() < 1e-5,
+                    "{a}, {b}: {found} and {wanted}"
+                );
             }
         }
     }
@@ -320,9 +323,7 @@ mod tests {
                 .num_threads(threads)
                 .build()
                 .unwrap()
-                .install(|| {
-                    TextEncoder::fit(&corpus(), &config(4), Seed::new(1), &Silent).unwrap()
-                })
+                .install(|| TextEncoder::fit(&corpus(), &config(4), Seed::new(1), &Silent).unwrap())
         };
         assert_eq!(run(1), run(3));
     }

@@ -26,7 +26,9 @@ pub enum TextError {
         most: usize,
     },
     /// The vocabulary cannot hold bytes and special tokens.
-    #[error("`vocab_size` is {found}, but must be at least {least}: 256 bytes and {specials} special tokens")]
+    #[error(
+        "`vocab_size` is {found}, but must be at least {least}: 256 bytes and {specials} special tokens"
+    )]
     Vocabulary {
         /// Asked for.
         found: usize,

@@ -238,7 +238,10 @@ mod tests {
                     .sum()
             })
             .sum();
-        assert!(rebuilt >= best * (1.0 - 1e-9) && rebuilt < best * (1.0 + 1e-4), "{rebuilt} and {best}");
+        assert!(
+            rebuilt >= best * (1.0 - 1e-9) && rebuilt < best * (1.0 + 1e-4),
+            "{rebuilt} and {best}"
+        );
     }
 
     #[test]

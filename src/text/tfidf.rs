@@ -171,7 +171,8 @@ mod tests {
         let red = (1.0 + 2.0_f64.ln()) * common;
         let length = common.hypot(red);
         let wanted = [(1, common / length), (2, red / length)];
-        for ((place, weight), (wanted_place, wanted)) in fitted.weigh(&texts[0]).iter().zip(wanted) {
+        for ((place, weight), (wanted_place, wanted)) in fitted.weigh(&texts[0]).iter().zip(wanted)
+        {
             assert_eq!(*place, wanted_place);
             // The idf is kept as f32.
             assert!((weight - wanted).abs() < 1e-7, "{weight} and {wanted}");
@@ -189,16 +190,35 @@ mod tests {
             fitted.names().into_iter().map(str::to_owned).collect()
         };
         assert_eq!(names(Filter { min_df: 2, ..all() }), ["a", "b", "d"]);
-        assert_eq!(names(Filter { max_df: 0.5, ..all() }), ["b", "c", "d", "e"]);
+        assert_eq!(
+            names(Filter {
+                max_df: 0.5,
+                ..all()
+            }),
+            ["b", "c", "d", "e"]
+        );
         // `a` 4 times, `e` 3, then `b` before `d`.
-        assert_eq!(names(Filter { max_features: 3, ..all() }), ["a", "b", "e"]);
+        assert_eq!(
+            names(Filter {
+                max_features: 3,
+                ..all()
+            }),
+            ["a", "b", "e"]
+        );
     }
 
     #[test]
     fn nothing_left_is_an_error() {
-        let filter = Filter { min_df: 3, max_df: 0.5, ..all() };
+        let filter = Filter {
+            min_df: 3,
+            max_df: 0.5,
+            ..all()
+        };
         let error = TfIdf::fit(&texts(&["a", "b"]), WORDS, &filter).unwrap_err();
         insta::assert_snapshot!(error, @"no word is left of 2 texts: `min_df` is 3 and `max_df` is 0.5, so a word must be in 3 to 1 texts");
-        assert!(matches!(TfIdf::fit(&[], WORDS, &all()), Err(TextError::NoTexts)));
+        assert!(matches!(
+            TfIdf::fit(&[], WORDS, &all()),
+            Err(TextError::NoTexts)
+        ));
     }
 }

@@ -171,7 +171,9 @@ mod tests {
     /// Sentences of a small vocabulary, with runs of one character, which make ties and equal tokens.
     fn corpus() -> Vec<String> {
         let mut rng = Seed::new(2).rng();
-        let words = ["Amélie", "film", "the", "crew's", "2001", "aaaaaaa", "aaaa", "hmm…", "--------"];
+        let words = [
+            "Amélie", "film", "the", "crew's", "2001", "aaaaaaa", "aaaa", "hmm…", "--------",
+        ];
         (0..400)
             .map(|_| {
                 (0..rng.gen_range(1..12))
@@ -270,7 +272,10 @@ mod tests {
 
     #[test]
     fn too_small_a_vocabulary_and_no_text_are_errors() {
-        let small = TokenizerConfig { vocab_size: 261, ..CONFIG };
+        let small = TokenizerConfig {
+            vocab_size: 261,
+            ..CONFIG
+        };
         let error = Tokenizer::train(&corpus(), &small).unwrap_err();
         insta::assert_snapshot!(error, @"`vocab_size` is 261, but must be at least 262: 256 bytes and 6 special tokens");
         assert!(matches!(

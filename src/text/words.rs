@@ -73,7 +73,10 @@ mod tests {
             word_ngrams: 2,
             char_ngrams: 0,
         };
-        assert_eq!(pairs.of("A sad film"), ["a", "sad", "film", "a sad", "sad film"]);
+        assert_eq!(
+            pairs.of("A sad film"),
+            ["a", "sad", "film", "a sad", "sad film"]
+        );
         let chars = Features {
             word_ngrams: 1,
             char_ngrams: 4,
