@@ -9,6 +9,7 @@ mod combine;
 mod context;
 mod embed_text;
 mod error;
+mod evaluate;
 mod fit_cf;
 mod fit_encoder;
 mod generate;
@@ -22,6 +23,8 @@ mod phase_1;
 mod phase_2;
 mod registry;
 mod split;
+mod table;
+mod tasks;
 mod texts;
 mod tokenizer;
 #[cfg(test)]
