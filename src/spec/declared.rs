@@ -80,7 +80,11 @@ impl Group {
     pub(super) fn select(&self, values: &[(usize, &str)]) -> Vec<usize> {
         let mut lists: Vec<&[usize]> = values
             .iter()
-            .map(|&(axis, value)| self.by_value[axis].get(value).map_or(&[][..], Vec::as_slice))
+            .map(|&(axis, value)| {
+                self.by_value[axis]
+                    .get(value)
+                    .map_or(&[][..], Vec::as_slice)
+            })
             .collect();
         lists.sort_by_key(|list| list.len());
         let Some((shortest, others)) = lists.split_first() else {
@@ -192,7 +196,10 @@ fn declared(
         Some(matrix) if !own_arm.is_empty() => {
             findings.add(Finding::new(
                 matrix.key_span,
-                format!("stage `{}` is one arm already and cannot have a matrix", entry.key),
+                format!(
+                    "stage `{}` is one arm already and cannot have a matrix",
+                    entry.key
+                ),
             ));
             own_arm
         }
@@ -253,8 +260,11 @@ fn kind(
 ) -> Option<&'static Kind> {
     let Some(entry) = get(entries, "kind") else {
         findings.add(
-            Finding::new(header, format!("stage `{stage}` has no `kind`"))
-                .hints(suggest(stage, "kinds", kinds.keys().copied())),
+            Finding::new(header, format!("stage `{stage}` has no `kind`")).hints(suggest(
+                stage,
+                "kinds",
+                kinds.keys().copied(),
+            )),
         );
         return None;
     };
@@ -336,8 +346,11 @@ impl Stages {
             }
             if group.by_arm.insert(texts, at).is_some() {
                 findings.add(
-                    Finding::new(declared.header, format!("the stage `{id}` is declared twice"))
-                        .related(group.header, "an arm of it is declared here"),
+                    Finding::new(
+                        declared.header,
+                        format!("the stage `{id}` is declared twice"),
+                    )
+                    .related(group.header, "an arm of it is declared here"),
                 );
             }
             group.members.push(at);

@@ -190,11 +190,8 @@ impl Reader<'_> {
                 unknown => {
                     let hints = suggest(unknown, "top-level keys", TOP_LEVEL);
                     self.findings.add(
-                        Finding::new(
-                            entry.key_span,
-                            format!("unknown top-level key `{unknown}`"),
-                        )
-                        .hints(hints),
+                        Finding::new(entry.key_span, format!("unknown top-level key `{unknown}`"))
+                            .hints(hints),
                     );
                 }
             }
@@ -302,7 +299,8 @@ impl Reader<'_> {
         let right = matches!(entry.node.value, Value::Text(_));
         if !right {
             let what = format!("`{}`", entry.key);
-            self.findings.add(wrong_type(&what, &entry.node, "a string"));
+            self.findings
+                .add(wrong_type(&what, &entry.node, "a string"));
         }
         right
     }
@@ -310,7 +308,8 @@ impl Reader<'_> {
     fn name(&mut self, what: &str, entry: &Entry) -> bool {
         let right = is_name(&entry.key);
         if !right {
-            self.findings.add(bad_name(what, &entry.key, entry.key_span));
+            self.findings
+                .add(bad_name(what, &entry.key, entry.key_span));
         }
         right
     }

@@ -162,7 +162,11 @@ impl<'a> Inputs<'a> {
                 )
                 .hint(format!(
                     "they are {}",
-                    some(links.iter().map(|link| self.stages.instances[link.from].id.as_str()))
+                    some(
+                        links
+                            .iter()
+                            .map(|link| self.stages.instances[link.from].id.as_str())
+                    )
                 )),
             );
             right = false;
@@ -335,7 +339,10 @@ impl<'a> Inputs<'a> {
         findings.add(
             Finding::new(
                 span,
-                format!("stage `{}`: there is no `{arm}` with equal values", instance.id),
+                format!(
+                    "stage `{}`: there is no `{arm}` with equal values",
+                    instance.id
+                ),
             )
             .hint(self.selection_hint(name, group)),
         );
@@ -401,7 +408,11 @@ fn unknown_port(stage: &str, entry: &Entry, kind: &Kind) -> Finding {
 
 /// "`factors` or `embeddings`".
 fn kinds(port: &Port) -> String {
-    let names: Vec<String> = port.accepts.iter().map(|kind| format!("`{kind}`")).collect();
+    let names: Vec<String> = port
+        .accepts
+        .iter()
+        .map(|kind| format!("`{kind}`"))
+        .collect();
     names.join(" or ")
 }
 

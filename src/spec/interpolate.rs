@@ -125,9 +125,7 @@ fn collect(node: &Node, found: &mut Vec<String>) {
             }
         }
         Value::List(nodes) => nodes.iter().for_each(|node| collect(node, found)),
-        Value::Table(entries) => entries
-            .iter()
-            .for_each(|entry| collect(&entry.node, found)),
+        Value::Table(entries) => entries.iter().for_each(|entry| collect(&entry.node, found)),
         _ => {}
     }
 }
@@ -166,7 +164,10 @@ fn parse(text: &str) -> Result<Vec<Piece<'_>>, String> {
             return Err("`${` has no closing `}`".to_owned());
         };
         let path = inside[..end].trim();
-        if path.split('.').any(|part| !super::names::is_name(part.trim())) {
+        if path
+            .split('.')
+            .any(|part| !super::names::is_name(part.trim()))
+        {
             return Err(format!(
                 "`${{{path}}}` is not a reference: expected a name such as `${{seeds}}` or `${{matrix.seed}}`"
             ));

@@ -164,19 +164,21 @@ fn listed_value(
     })
 }
 
-fn named_value(
-    stage: &str,
-    axis: &str,
-    arm: &Entry,
-    findings: &mut Findings,
-) -> Option<AxisValue> {
+fn named_value(stage: &str, axis: &str, arm: &Entry, findings: &mut Findings) -> Option<AxisValue> {
     if !is_name(&arm.key) {
-        findings.add(super::document::bad_name("matrix arm", &arm.key, arm.key_span));
+        findings.add(super::document::bad_name(
+            "matrix arm",
+            &arm.key,
+            arm.key_span,
+        ));
         return None;
     }
     if !matches!(arm.node.value, Value::Table(_)) {
         findings.add(wrong_type(
-            &format!("stage `{stage}`: the arm `{}` of the axis `{axis}`", arm.key),
+            &format!(
+                "stage `{stage}`: the arm `{}` of the axis `{axis}`",
+                arm.key
+            ),
             &arm.node,
             "a table",
         ));

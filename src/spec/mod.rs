@@ -3,6 +3,7 @@
 mod cycles;
 mod declared;
 mod document;
+mod expand;
 mod inputs;
 mod interpolate;
 mod load;
@@ -15,8 +16,13 @@ mod problem;
 mod reference;
 mod resources;
 mod source;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod value;
 
+pub use expand::expand;
 pub use pipeline::{Location, Pipeline, StageSpec};
 pub use problem::{RelatedPlace, SpecErrors, SpecProblem};
 
@@ -35,7 +41,9 @@ pub struct LoadOptions {
 
 /// Reads and checks a pipeline file.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Pipeline, SpecErrors> {
-    load_with(path, options, stages::registry(), &|path| fs_err::read(path))
+    load_with(path, options, stages::registry(), &|path| {
+        fs_err::read(path)
+    })
 }
 
 /// [`load`] with other kinds of stage and another way to read files, which gets the paths of `path` itself and of

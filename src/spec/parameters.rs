@@ -63,23 +63,34 @@ impl Reading<'_> {
             entries.retain(|entry| entry.key != wrong);
             missing.insert(wrong);
         };
-        if !missing.is_empty() {
-            return None;
+        let right = self.sensible(stage.as_ref(), &entries, &missing, findings);
+        if right && missing.is_empty() {
+            self.exact(stage.as_ref(), findings)
+        } else {
+            None
         }
-        self.check(stage.as_ref(), &entries, findings)
     }
 
-    /// Senseless values, and that the parameters survive the way to a worker.
-    fn check(
+    /// Whether no value is senseless. Parameters that had a problem already have their defaults here, so what is said
+    /// of them does not count.
+    fn sensible(
         &self,
         stage: &dyn AnyStage,
         entries: &[Entry],
+        missing: &BTreeSet<String>,
         findings: &mut Findings,
-    ) -> Option<serde_json::Value> {
+    ) -> bool {
         let problems = stage.problems();
         for problem in &problems {
             let field = problem.field.replace('[', ".").replace(']', "");
             let path: Vec<String> = field.split('.').map(str::to_owned).collect();
+            let mentioned = quoted(&problem.message);
+            let mut subjects = mentioned.iter().map(|name| name.split('.').next());
+            if missing.contains(&path[0])
+                || subjects.any(|name| name.is_some_and(|name| missing.contains(name)))
+            {
+                continue;
+            }
             let finding = match get(entries, &path[0]) {
                 Some(entry) => self.about(&path, &entry.node, &problem.message),
                 None => Finding::new(
@@ -91,13 +102,18 @@ impl Reading<'_> {
                         problem.message
                     ),
                 )
-                .hint(format!("`{}` is not in the file; this is its default", path[0])),
+                .hint(format!(
+                    "`{}` is not in the file; this is its default",
+                    path[0]
+                )),
             };
             findings.add(finding);
         }
-        if !problems.is_empty() {
-            return None;
-        }
+        problems.is_empty()
+    }
+
+    /// The parameters as JSON, if they survive the way to a worker.
+    fn exact(&self, stage: &dyn AnyStage, findings: &mut Findings) -> Option<serde_json::Value> {
         let params = stage.params();
         match (self.kind.from_json)(params.clone()) {
             Ok(again) if again.params() == params => Some(params),
@@ -140,10 +156,8 @@ impl Reading<'_> {
         for reference in raw {
             if let Some(source) = self.lookup.peek(&reference) {
                 if source.span != span {
-                    finding = finding.related(
-                        source.span,
-                        format!("`{reference}` is {}", source.shown()),
-                    );
+                    finding = finding
+                        .related(source.span, format!("`{reference}` is {}", source.shown()));
                 }
             }
         }
@@ -193,7 +207,10 @@ impl Reading<'_> {
             return Some(
                 Finding::new(
                     mark.span,
-                    format!("stage `{stage}`: unknown parameter `{}`", written(&mark.path)),
+                    format!(
+                        "stage `{stage}`: unknown parameter `{}`",
+                        written(&mark.path)
+                    ),
                 )
                 .hints(hints),
             );
@@ -205,11 +222,17 @@ impl Reading<'_> {
         let shown = found.map_or_else(|| "not there".to_owned(), describe);
         if message.starts_with("unknown variant") {
             let variant = words.first().copied().unwrap_or_default();
-            let text = format!("is {shown}, but must be one of its values");
-            return Some(
-                self.finding(mark.span, &mark.path, &text)
-                    .hints(suggest(variant, "values", known())),
-            );
+            let mut values: Vec<String> = known().map(|name| format!("`{name}`")).collect();
+            let last = values.pop().unwrap_or_default();
+            let either = match values.len() {
+                0 => last,
+                _ => format!("{} or {last}", values.join(", ")),
+            };
+            let text = format!("is {shown}, but must be {either}");
+            // The message has the list already.
+            let mut near = suggest(variant, "values", known());
+            near.pop();
+            return Some(self.finding(mark.span, &mark.path, &text).hints(near));
         }
         let text = match message.split_once(", expected ") {
             Some((start, wanted)) if start.starts_with("invalid ") => {
@@ -221,7 +244,10 @@ impl Reading<'_> {
             _ => format!("is {shown}: {message}"),
         };
         if mark.path.is_empty() {
-            return Some(Finding::new(mark.span, format!("stage `{stage}`: {message}")));
+            return Some(Finding::new(
+                mark.span,
+                format!("stage `{stage}`: {message}"),
+            ));
         }
         Some(self.finding(mark.span, &mark.path, &text))
     }

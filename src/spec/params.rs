@@ -41,17 +41,9 @@ impl Params {
     }
 }
 
-fn unknown<'a>(
-    path: &[&str],
-    known: impl Iterator<Item = &'a String>,
-    at: Span,
-) -> Finding {
+fn unknown<'a>(path: &[&str], known: impl Iterator<Item = &'a String>, at: Span) -> Finding {
     let hints = suggest(path[0], "parameters", known.map(String::as_str));
-    Finding::new(
-        at,
-        format!("`${{{}}}` names no parameter", path.join(".")),
-    )
-    .hints(hints)
+    Finding::new(at, format!("`${{{}}}` names no parameter", path.join("."))).hints(hints)
 }
 
 /// Follows the rest of a path into a table.
@@ -237,8 +229,11 @@ fn from_option(
     let span = Span::new(value_start, value_start + text.len());
     if !declared.contains_key(name) {
         findings.add(
-            Finding::new(key_span, format!("--set: unknown parameter `{name}`"))
-                .hints(suggest(name, "parameters", declared.keys().copied())),
+            Finding::new(key_span, format!("--set: unknown parameter `{name}`")).hints(suggest(
+                name,
+                "parameters",
+                declared.keys().copied(),
+            )),
         );
         return None;
     }

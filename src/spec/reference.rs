@@ -85,7 +85,17 @@ mod tests {
             parse("cf[seed=1, arm=a/b.c]"),
             reference("cf", Arms::Where(vec![("seed", "1"), ("arm", "a/b.c")]))
         );
-        for wrong in ["", "a b", "[*]", "cf[", "cf[]", "cf[seed]", "cf[seed=]", "cf[*]x", "cf[=1]"] {
+        for wrong in [
+            "",
+            "a b",
+            "[*]",
+            "cf[",
+            "cf[]",
+            "cf[seed]",
+            "cf[seed=]",
+            "cf[*]x",
+            "cf[=1]",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

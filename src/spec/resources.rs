@@ -60,6 +60,26 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     (total > 0).then(|| Duration::from_millis(total))
 }
 
+/// The shortest exact text that [`memory`] reads back.
+pub(super) fn memory_text(bytes: u64) -> String {
+    let (unit, scale) = MEMORY
+        .iter()
+        .find(|(_, scale)| bytes.is_multiple_of(*scale))
+        .unwrap_or(&("B", 1));
+    format!("{}{unit}", bytes / scale)
+}
+
+/// The shortest exact text that [`duration`] reads back.
+pub(super) fn duration_text(time: Duration) -> String {
+    let milliseconds = time.as_millis() as u64;
+    let (unit, scale) = TIME
+        .iter()
+        .rev()
+        .find(|(_, scale)| milliseconds.is_multiple_of(*scale))
+        .unwrap_or(&("ms", 1));
+    format!("{}{unit}", milliseconds / scale)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,8 +89,35 @@ mod tests {
         assert_eq!(memory("2GiB"), Some(2 << 30));
         assert_eq!(memory("1.5 GB"), Some(1_500_000_000));
         assert_eq!(memory("10 B"), Some(10));
-        for wrong in ["", "2", "GiB", "2 gigs", "-1GiB", "0GiB", "1e3B", "1.2.3B", "99999999999TiB"] {
+        for wrong in [
+            "",
+            "2",
+            "GiB",
+            "2 gigs",
+            "-1GiB",
+            "0GiB",
+            "1e3B",
+            "1.2.3B",
+            "99999999999TiB",
+        ] {
             assert_eq!(memory(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn amounts_read_back() {
+        for (bytes, text) in [
+            (2 << 30, "2GiB"),
+            (1500, "1500B"),
+            (2000, "2kB"),
+            (1536 << 10, "1536KiB"),
+        ] {
+            assert_eq!(memory_text(bytes), text);
+            assert_eq!(memory(text), Some(bytes));
+        }
+        for (seconds, text) in [(1800, "30m"), (90, "90s"), (7200, "2h"), (86400, "1d")] {
+            assert_eq!(duration_text(Duration::from_secs(seconds)), text);
+            assert_eq!(duration(text), Some(Duration::from_secs(seconds)));
         }
     }
 
@@ -79,7 +126,16 @@ mod tests {
         assert_eq!(duration("30m"), Some(Duration::from_secs(1800)));
         assert_eq!(duration("1h 30m"), Some(Duration::from_secs(5400)));
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
-        for wrong in ["", "30", "m", "30 min", "0s", "1.5h", "-1s", "99999999999999999999s"] {
+        for wrong in [
+            "",
+            "30",
+            "m",
+            "30 min",
+            "0s",
+            "1.5h",
+            "-1s",
+            "99999999999999999999s",
+        ] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
     }

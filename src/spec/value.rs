@@ -204,11 +204,7 @@ fn whole_json(number: i128) -> serde_json::Value {
 }
 
 /// The entries of a table in the order of the file; the parser sorts them by key.
-pub(super) fn read_table(
-    table: &DeTable<'_>,
-    base: usize,
-    findings: &mut Findings,
-) -> Vec<Entry> {
+pub(super) fn read_table(table: &DeTable<'_>, base: usize, findings: &mut Findings) -> Vec<Entry> {
     let mut entries: Vec<Entry> = table
         .iter()
         .map(|(key, value)| Entry {
