@@ -6,8 +6,11 @@
 
 mod context;
 mod error;
+mod ingest;
 mod kind;
+mod pairs;
 mod registry;
+mod split;
 
 pub use context::{InputArtifact, StageContext};
 pub use error::StageError;

@@ -1,0 +1,301 @@
+//! From what a source says to dense ids: filter, number, sort, store.
+
+use super::{DataError, Interactions, Item, User, k_core, read_items};
+use crate::formats::json;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// A film as its source tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawFilm {
+    /// The source's id.
+    pub id: u32,
+    /// See [`Item::title`].
+    pub title: String,
+    /// See [`Item::year`].
+    pub year: Option<u16>,
+    /// See [`Item::genres`].
+    pub genres: Vec<String>,
+    /// See [`Item::tags`].
+    pub tags: Vec<String>,
+    /// See [`Item::traits`].
+    pub traits: BTreeMap<String, Vec<String>>,
+}
+
+/// A rating as its source tells it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RawRating {
+    /// The source's user id.
+    pub user: u32,
+    /// The source's film id.
+    pub film: u32,
+    /// The rating, on the source's scale.
+    pub rating: f32,
+    /// Seconds since 1970 UTC.
+    pub timestamp: i64,
+}
+
+/// What a source says: films by ascending id, ratings in the order of the file. Every rating's film is among the
+/// films, and no user rates a film twice.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RawCatalog {
+    /// The films, by ascending id.
+    pub films: Vec<RawFilm>,
+    /// The ratings, in the order of the source.
+    pub ratings: Vec<RawRating>,
+}
+
+/// Which interactions stay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Filter {
+    /// The least rating that counts; 0 keeps all.
+    pub min_rating: f32,
+    /// The `k` of [`k_core`], taken after `min_rating`; 0 and 1 keep all.
+    pub min_interactions: u32,
+}
+
+/// Users, items and interactions with dense ids.
+///
+/// Ids are given in ascending order of the source's numeric ids, to users and items that have an interaction
+/// left. Interactions are sorted by (user, timestamp, line of the source): equal times keep the source's order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Catalog {
+    /// The interactions.
+    pub interactions: Interactions,
+    /// The items, by id.
+    pub items: Vec<Item>,
+    /// The users, by id.
+    pub users: Vec<User>,
+}
+
+impl Catalog {
+    /// Filters and numbers what a source says.
+    pub fn new(raw: RawCatalog, filter: Filter) -> Result<Self, DataError> {
+        let read = raw.ratings.len();
+        let mut ratings = raw.ratings;
+        ratings.retain(|rating| rating.rating >= filter.min_rating);
+        let rated = ratings.len();
+
+        let all_users = Ids::new(ratings.iter().map(|rating| rating.user));
+        let all_films = Ids::new(ratings.iter().map(|rating| rating.film));
+        let users: Vec<u32> = all_users.dense(ratings.par_iter().map(|rating| rating.user));
+        let films: Vec<u32> = all_films.dense(ratings.par_iter().map(|rating| rating.film));
+        let kept = k_core(
+            &users,
+            &films,
+            all_users.0.len(),
+            all_films.0.len(),
+            filter.min_interactions,
+        );
+        let mut kept = kept.iter();
+        ratings.retain(|_| kept.next().is_some_and(|kept| *kept));
+        if ratings.is_empty() {
+            return Err(DataError::Empty {
+                read,
+                rated,
+                min_rating: filter.min_rating,
+                min_interactions: filter.min_interactions,
+            });
+        }
+
+        let users = Ids::new(ratings.iter().map(|rating| rating.user));
+        let films = Ids::new(ratings.iter().map(|rating| rating.film));
+        // Stable: ratings of one user at one second stay in the order of the file.
+        ratings.par_sort_by_key(|rating| (rating.user, rating.timestamp));
+        let interactions = Interactions {
+            users: users.dense(ratings.par_iter().map(|rating| rating.user)),
+            items: films.dense(ratings.par_iter().map(|rating| rating.film)),
+            ratings: ratings.iter().map(|rating| rating.rating).collect(),
+            timestamps: ratings.iter().map(|rating| rating.timestamp).collect(),
+        };
+        let items = raw
+            .films
+            .into_iter()
+            .filter(|film| films.0.binary_search(&film.id).is_ok())
+            .zip(0..)
+            .map(|(film, item)| Item {
+                item,
+                raw_id: film.id.to_string(),
+                title: film.title,
+                year: film.year,
+                genres: film.genres,
+                tags: film.tags,
+                traits: film.traits,
+            })
+            .collect();
+        let users = users
+            .0
+            .iter()
+            .zip(0..)
+            .map(|(id, user)| User {
+                user,
+                raw_id: id.to_string(),
+            })
+            .collect();
+        Ok(Self {
+            interactions,
+            items,
+            users,
+        })
+    }
+
+    /// Writes `interactions.parquet`, `items.jsonl` and `users.jsonl` into `folder`.
+    pub fn write(&self, folder: &Path) -> Result<(), DataError> {
+        self.interactions
+            .write(&folder.join("interactions.parquet"))?;
+        json::write_lines(&folder.join("items.jsonl"), &self.items)?;
+        json::write_lines(&folder.join("users.jsonl"), &self.users)?;
+        Ok(())
+    }
+
+    /// Reads what [`Catalog::write`] wrote.
+    pub fn read(folder: &Path) -> Result<Self, DataError> {
+        Ok(Self {
+            interactions: Interactions::read(&folder.join("interactions.parquet"))?,
+            items: read_items(&folder.join("items.jsonl"))?,
+            users: json::read_lines(&folder.join("users.jsonl"))?,
+        })
+    }
+
+    /// Counts for people: users, items, interactions, density and so on.
+    pub fn summary(&self) -> BTreeMap<String, serde_json::Value> {
+        let n = self.interactions.len();
+        let cells = self.users.len() as f64 * self.items.len() as f64;
+        let genres: BTreeSet<&String> = self.items.iter().flat_map(|item| &item.genres).collect();
+        let tagged = self.items.iter().filter(|item| !item.tags.is_empty());
+        let yearless = self.items.iter().filter(|item| item.year.is_none());
+        let least = |ids: &[u32], len: usize| {
+            let mut counts = vec![0u32; len];
+            for &id in ids {
+                counts[id as usize] += 1;
+            }
+            counts.into_iter().min().unwrap_or(0)
+        };
+        BTreeMap::from([
+            ("users".to_owned(), self.users.len().into()),
+            ("items".to_owned(), self.items.len().into()),
+            ("interactions".to_owned(), n.into()),
+            ("density".to_owned(), (n as f64 / cells).into()),
+            (
+                "fewest_of_a_user".to_owned(),
+                least(&self.interactions.users, self.users.len()).into(),
+            ),
+            (
+                "fewest_of_an_item".to_owned(),
+                least(&self.interactions.items, self.items.len()).into(),
+            ),
+            ("genres".to_owned(), genres.len().into()),
+            ("items_with_tags".to_owned(), tagged.count().into()),
+            ("items_without_year".to_owned(), yearless.count().into()),
+        ])
+    }
+}
+
+/// The distinct raw ids, ascending; a dense id is a position in it.
+struct Ids(Vec<u32>);
+
+impl Ids {
+    fn new(ids: impl Iterator<Item = u32>) -> Self {
+        let mut ids: Vec<u32> = ids.collect();
+        ids.par_sort_unstable();
+        ids.dedup();
+        Self(ids)
+    }
+
+    fn dense(&self, ids: impl IndexedParallelIterator<Item = u32>) -> Vec<u32> {
+        ids.map(|id| self.0.partition_point(|&known| known < id) as u32)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(ratings: &[(u32, u32, f32, i64)]) -> RawCatalog {
+        let films: BTreeSet<u32> = ratings.iter().map(|rating| rating.1).collect();
+        RawCatalog {
+            films: films
+                .into_iter()
+                .chain([1000])
+                .map(|id| RawFilm {
+                    id,
+                    title: format!("Film {id}"),
+                    ..RawFilm::default()
+                })
+                .collect(),
+            ratings: ratings
+                .iter()
+                .map(|&(user, film, rating, timestamp)| RawRating {
+                    user,
+                    film,
+                    rating,
+                    timestamp,
+                })
+                .collect(),
+        }
+    }
+
+    const ALL: Filter = Filter {
+        min_rating: 0.0,
+        min_interactions: 0,
+    };
+
+    #[test]
+    fn ids_ascend_with_raw_ids_and_equal_times_keep_the_order_of_the_file() {
+        let source = raw(&[
+            (20, 7, 5.0, 50),
+            (3, 9, 4.0, 10),
+            (20, 2, 1.0, 50),
+            (20, 9, 2.0, 40),
+        ]);
+        let catalog = Catalog::new(source, ALL).unwrap();
+        let raw_ids: Vec<&str> = catalog
+            .items
+            .iter()
+            .map(|item| item.raw_id.as_str())
+            .collect();
+        assert_eq!(raw_ids, ["2", "7", "9"]);
+        assert_eq!(catalog.interactions.users, [0, 1, 1, 1]);
+        assert_eq!(catalog.interactions.items, [2, 2, 1, 0]);
+        assert_eq!(catalog.interactions.timestamps, [10, 40, 50, 50]);
+        assert_eq!(catalog.users[1].raw_id, "20");
+        let folder = tempfile::tempdir().unwrap();
+        catalog.write(folder.path()).unwrap();
+        assert_eq!(Catalog::read(folder.path()).unwrap(), catalog);
+    }
+
+    #[test]
+    fn low_ratings_go_first_then_the_core_is_taken() {
+        let source = raw(&[
+            (1, 1, 5.0, 1),
+            (1, 2, 5.0, 2),
+            (2, 1, 5.0, 1),
+            (2, 2, 5.0, 2),
+            (3, 1, 5.0, 1),
+            (3, 2, 1.0, 2),
+        ]);
+        let filter = Filter {
+            min_rating: 2.0,
+            min_interactions: 2,
+        };
+        let catalog = Catalog::new(source, filter).unwrap();
+        assert_eq!(catalog.users.len(), 2);
+        assert_eq!(catalog.summary()["fewest_of_an_item"], 2);
+    }
+
+    #[test]
+    fn an_empty_result_says_which_filter_emptied_it() {
+        let source = raw(&[(1, 1, 5.0, 1), (2, 1, 3.0, 1)]);
+        let filter = Filter {
+            min_rating: 4.0,
+            min_interactions: 5,
+        };
+        assert_eq!(
+            Catalog::new(source, filter).unwrap_err().to_string(),
+            "no interactions are left: 2 were read, 1 have a rating of at least 4, and none of them is in the 5-core; \
+             lower `min_rating` or `min_interactions`"
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! Items and users as the rest of the program sees them.
+
+use super::DataError;
+use crate::formats::json;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What is known about one item, here a film. One line of `items.jsonl`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    /// Dense id, from 0; the position in `items.jsonl`.
+    pub item: u32,
+    /// The id in the source files.
+    pub raw_id: String,
+    /// The title as a person says it: no year, article first.
+    pub title: String,
+    /// Year of release, where the source has one.
+    pub year: Option<u16>,
+    /// Genres in the order of the source; may be empty.
+    pub genres: Vec<String>,
+    /// Normalised tags, most common first; may be empty.
+    pub tags: Vec<String>,
+    /// What only the demo catalogue knows: `mood`, `setting`, `hero` … (the keys are those of
+    /// [`super::demo::TRAITS`]). Empty for real data.
+    pub traits: BTreeMap<String, Vec<String>>,
+}
+
+impl Item {
+    /// The values of a trait; none when the item does not have it.
+    pub fn values(&self, name: &str) -> &[String] {
+        self.traits.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// One user. One line of `users.jsonl`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Dense id, from 0; the position in `users.jsonl`.
+    pub user: u32,
+    /// The id in the source files.
+    pub raw_id: String,
+}
+
+/// Reads `items.jsonl` and checks that the ids are 0, 1, 2 ….
+pub fn read_items(path: &Path) -> Result<Vec<Item>, DataError> {
+    let items: Vec<Item> = json::read_lines(path)?;
+    for (index, item) in items.iter().enumerate() {
+        if item.item as usize != index {
+            return Err(DataError::Order {
+                path: path.to_owned(),
+                line: index + 1,
+                field: "item",
+                found: item.item,
+                expected: index,
+            });
+        }
+    }
+    Ok(items)
+}
+
+/// Describes an item in a few sentences: title, year, genres, then what is known of tags and traits.
+///
+/// This is *the* text of an item: the semantic embedding and the item-text pairs of phase 1 read it. Every trait
+/// is told; a trait without a sentence of its own is added as `Name: values.`.
+pub fn describe(item: &Item) -> String {
+    let mut text = item.title.clone();
+    if let Some(year) = item.year {
+        text.push_str(&format!(" ({year})"));
+    }
+    let moods = item.values("mood");
+    let genres: Vec<String> = item.genres.iter().map(|genre| lower_first(genre)).collect();
+    let mut kind = Vec::new();
+    kind.extend((!moods.is_empty()).then(|| list(moods)));
+    kind.extend((!genres.is_empty()).then(|| list(&genres)));
+    kind.push("film".to_owned());
+    let kind = kind.join(" ");
+    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    };
+    text.push_str(&format!(" is {article} {kind}"));
+    if let [setting, ..] = item.values("setting") {
+        text.push_str(&format!(" set in {setting}"));
+    }
+    text.push('.');
+    if let [hero, ..] = item.values("hero") {
+        text.push_str(&format!(" It follows {hero}"));
+        if let [goal, ..] = item.values("goal") {
+            text.push_str(&format!(" who must {goal}"));
+        }
+        if let [villain, ..] = item.values("villain") {
+            text.push_str(&format!(" and face {villain}"));
+        }
+        text.push('.');
+    }
+    let sentences = [
+        ("theme", "It is about"),
+        ("pace", "The pace is"),
+        ("strength", "Praised for"),
+        ("weakness", "Criticised for"),
+        ("audience", "Loved by"),
+        ("director", "Directed by"),
+        ("star", "Starring"),
+    ];
+    for (name, start) in sentences {
+        if !item.values(name).is_empty() {
+            text.push_str(&format!(" {start} {}.", list(item.values(name))));
+        }
+    }
+    let told = ["mood", "setting", "hero", "goal", "villain"];
+    for (name, values) in &item.traits {
+        let known = told.contains(&name.as_str()) || sentences.iter().any(|(key, _)| key == name);
+        if !known && !values.is_empty() {
+            text.push_str(&format!(" {}: {}.", upper_first(name), list(values)));
+        }
+    }
+    if !item.tags.is_empty() {
+        text.push_str(&format!(" Tags: {}.", item.tags.join(", ")));
+    }
+    text
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn list(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// Lower-cases a genre, but keeps an abbreviation: `Sci-Fi` -> `sci-fi`, `IMAX` stays.
+fn lower_first(word: &str) -> String {
+    if word.chars().any(char::is_lowercase) {
+        word.to_lowercase()
+    } else {
+        word.to_owned()
+    }
+}
+
+fn upper_first(word: &str) -> String {
+    let mut chars = word.chars();
+    chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(values: &[&str]) -> Vec<String> {
+        values.iter().map(|&value| value.to_owned()).collect()
+    }
+
+    fn bare(title: &str) -> Item {
+        Item {
+            item: 0,
+            raw_id: "1".to_owned(),
+            title: title.to_owned(),
+            year: None,
+            genres: Vec::new(),
+            tags: Vec::new(),
+            traits: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_real_film_is_told_by_year_genres_and_tags() {
+        let item = Item {
+            year: Some(1995),
+            genres: words(&["Adventure", "Sci-Fi", "IMAX"]),
+            tags: words(&["pixar", "fun"]),
+            ..bare("Toy Story")
+        };
+        assert_eq!(
+            describe(&item),
+            "Toy Story (1995) is an adventure, sci-fi and IMAX film. Tags: pixar, fun."
+        );
+        assert_eq!(describe(&bare("Pi")), "Pi is a film.");
+    }
+
+    #[test]
+    fn a_demo_film_is_told_by_every_trait() {
+        let mut item = Item {
+            genres: words(&["Drama"]),
+            ..bare("Harbour")
+        };
+        for (name, values) in [
+            ("mood", ["warm", "gentle"].as_slice()),
+            ("setting", &["a fishing village"]),
+            ("hero", &["a retired sailor"]),
+            ("goal", &["save the lighthouse"]),
+            ("villain", &["a ruthless banker"]),
+            ("director", &["Ilsa Morn"]),
+            ("weather", &["rain", "fog"]),
+        ] {
+            item.traits.insert(name.to_owned(), words(values));
+        }
+        assert_eq!(
+            describe(&item),
+            "Harbour is a warm and gentle drama film set in a fishing village. It follows a retired sailor who must \
+             save the lighthouse and face a ruthless banker. Directed by Ilsa Morn. Weather: rain and fog."
+        );
+    }
+
+    #[test]
+    fn items_out_of_order_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("items.jsonl");
+        let mut wrong = bare("B");
+        wrong.item = 7;
+        json::write_lines(&path, [bare("A"), wrong]).unwrap();
+        assert_eq!(
+            read_items(&path)
+                .unwrap_err()
+                .to_string()
+                .replace(&folder.path().display().to_string(), "F"),
+            "`F/items.jsonl`, line 2: `item` is 7, but must be 1: lines are in id order"
+        );
+    }
+}
