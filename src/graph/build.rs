@@ -24,6 +24,8 @@ pub struct StageGraph {
     ids: Vec<String>,
     positions: BTreeMap<String, usize>,
     order: Vec<usize>,
+    inputs: Vec<Vec<usize>>,
+    dependents: Vec<Vec<usize>>,
 }
 
 /// A port of the using stage and the place of this input among all of that stage's inputs.
@@ -73,12 +75,26 @@ impl StageGraph {
         }
         let ids = pipeline.stages.iter().map(|s| s.id.clone()).collect();
         let order = order(&graph);
-        let graph = Self {
+        let mut graph = Self {
             graph,
             ids,
             positions,
             order,
+            inputs: Vec::new(),
+            dependents: Vec::new(),
         };
+        graph.inputs = (0..graph.len())
+            .map(|at| {
+                graph
+                    .inputs_of(at)
+                    .iter()
+                    .map(|input| input.stage)
+                    .collect()
+            })
+            .collect();
+        graph.dependents = (0..graph.len())
+            .map(|at| graph.neighbours(at, Direction::Outgoing))
+            .collect();
         graph.check_cycles()?;
         Ok(graph)
     }
@@ -137,9 +153,14 @@ impl StageGraph {
         inputs.into_iter().map(|(_, input)| input).collect()
     }
 
+    /// The makers of a stage's inputs, in the order of [`crate::spec::StageSpec::input_ids`].
+    pub fn inputs(&self, stage: usize) -> &[usize] {
+        &self.inputs[stage]
+    }
+
     /// The stages that take a stage's output, each once, in the order of the file.
-    pub fn dependents_of(&self, stage: usize) -> Vec<usize> {
-        self.neighbours(stage, Direction::Outgoing)
+    pub fn dependents(&self, stage: usize) -> &[usize] {
+        &self.dependents[stage]
     }
 
     fn neighbours(&self, stage: usize, direction: Direction) -> Vec<usize> {
@@ -264,7 +285,7 @@ source = "x"
         );
         let cf = graph.position("cf").unwrap();
         assert_eq!(
-            ids(&graph, graph.dependents_of(cf)),
+            ids(&graph, graph.dependents(cf).iter().copied()),
             ["train[steps=1]", "train[steps=2]"]
         );
         assert_eq!(ids(&graph, graph.ancestors(&[cf])), ["catalog"]);

@@ -61,9 +61,9 @@ pub fn describe<'a>(pipeline: &'a Pipeline, graph: &'a StageGraph) -> Descriptio
                 .map(|(port, ids)| (port.as_str(), ids.as_slice()))
                 .collect(),
             dependents: graph
-                .dependents_of(at)
-                .into_iter()
-                .map(|at| graph.id(at))
+                .dependents(at)
+                .iter()
+                .map(|&at| graph.id(at))
                 .collect(),
         }
     });

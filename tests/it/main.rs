@@ -1,0 +1,11 @@
+//! The one integration binary: each binary would link polars and dfdx again.
+
+mod support;
+
+mod cache;
+mod check;
+mod freshness;
+mod layering;
+mod resume;
+mod run;
+mod table3;
