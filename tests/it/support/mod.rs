@@ -194,3 +194,28 @@ pub fn events(path: &Path) -> Vec<Value> {
         .map(|line| serde_json::from_str(line).expect("json"))
         .collect()
 }
+
+/// A project with the shipped Table 3 pipeline, and the arguments that make every part of it tiny.
+pub fn tiny_table3() -> (Project, Vec<String>) {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/table3.toml");
+    let project = Project::new(&std::fs::read_to_string(shipped).expect("the shipped pipeline"));
+    let tiny = [
+        "films=60",
+        "users=80",
+        "factors=8",
+        "query_tokens=4",
+        "d_model=16",
+        "vocab_size=400",
+        "max_train_films=12",
+        "max_test_films=6",
+        "lm_steps=2",
+        "phase1_steps=2",
+        "phase2_steps=2",
+        "generated_per_task=2",
+    ];
+    let arguments = tiny
+        .into_iter()
+        .flat_map(|value| ["--set".to_owned(), value.to_owned()])
+        .collect();
+    (project, arguments)
+}
