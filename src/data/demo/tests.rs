@@ -27,7 +27,10 @@ fn the_seed_decides_everything() {
     assert_ne!(invent(small, Seed::new(1)), invent(small, Seed::new(2)));
     // The whole catalogue, so that a change of the generator does not go unnoticed: raise the version of `ingest`.
     let text = format!("{:?}", invent(small, Seed::new(1)));
-    assert_eq!(blake3::hash(text.as_bytes()).to_hex()[..16], *"344de0fb83a47067");
+    assert_eq!(
+        blake3::hash(text.as_bytes()).to_hex()[..16],
+        *"344de0fb83a47067"
+    );
 }
 
 #[test]
