@@ -4,13 +4,21 @@
 //! in the struct) and implements [`Stage`]. To add one: write the file, add a row to [`registry`]. The rooms of the
 //! pipeline (`spec`, `plan`, `exec`) know kinds only as [`Kind`] and [`AnyStage`].
 
+mod combine;
 mod context;
+mod embed_text;
 mod error;
+mod fit_cf;
+mod fit_encoder;
 mod ingest;
 mod kind;
 mod pairs;
 mod registry;
 mod split;
+mod texts;
+mod tokenizer;
+#[cfg(test)]
+mod vectors_tests;
 
 pub use context::{InputArtifact, StageContext};
 pub use error::StageError;

@@ -1,14 +1,24 @@
 //! Every kind of stage, one row each.
 
 use super::Kind;
+use super::combine::Combine;
+use super::embed_text::EmbedText;
+use super::fit_cf::FitCf;
+use super::fit_encoder::FitEncoder;
 use super::ingest::Ingest;
 use super::pairs::Pairs;
 use super::split::Split;
+use super::tokenizer::TrainTokenizer;
 
 const REGISTRY: &[Kind] = &[
     Kind::of::<Ingest>(),
     Kind::of::<Split>(),
+    Kind::of::<FitCf>(),
+    Kind::of::<FitEncoder>(),
+    Kind::of::<EmbedText>(),
+    Kind::of::<Combine>(),
     Kind::of::<Pairs>(),
+    Kind::of::<TrainTokenizer>(),
 ];
 
 /// Every kind, in the order in which a pipeline usually has them.

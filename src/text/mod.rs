@@ -1,1 +1,20 @@
-//! Texts of items, tokenizers, text encoders that need no network.
+//! Text as numbers: a sentence encoder that needs no network, and a byte-level tokenizer.
+//!
+//! [`TextEncoder`] is TF-IDF ([`tfidf`], on the features of [`words`]) followed by a truncated SVD ([`svd`]): latent
+//! semantic analysis. [`Tokenizer`] is a byte-level BPE trained on the pipeline's own texts.
+
+pub mod eigen;
+pub mod embed;
+mod encoder;
+mod error;
+pub mod sparse;
+pub mod svd;
+pub mod tfidf;
+mod tokenizer;
+pub mod words;
+
+pub use encoder::{EncoderConfig, TextEncoder};
+pub use error::TextError;
+pub use tokenizer::{
+    BOS, CLS, DEC, EOS, ITEM, LEAST_VOCABULARY, PAD, SPECIAL_TOKENS, Tokenizer, TokenizerConfig,
+};

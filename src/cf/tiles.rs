@@ -1,0 +1,331 @@
+//! Symmetric matrices on 16 x 16 tiles: rank updates, Cholesky, solves.
+//!
+//! A symmetric matrix of width `d` is kept as its lower triangle of tiles, row of tiles after row of tiles; `d` is padded
+//! to a multiple of 16. A tile holds its numbers column by column: `tile[c][r]` is the number in row `16 p + r` and
+//! column `16 q + c`. So the numbers that a fused multiply-add touches together lie together, and the tiles of one
+//! tile row, read one after another, are the columns of that row of the triangle: the products of the factorisation
+//! and of a rank update are one and the same loop ([`product`]).
+
+/// The side of a tile: two 8-lane registers.
+pub const SIDE: usize = 16;
+
+/// One column of a tile, or 16 neighbouring numbers of a vector.
+pub type Lane = [f32; SIDE];
+
+/// 16 columns.
+pub type Tile = [Lane; SIDE];
+
+/// The number of lanes that hold `width` numbers.
+pub const fn n_lanes(width: usize) -> usize {
+    width.div_ceil(SIDE)
+}
+
+/// The number of tiles of a lower triangle that is `lanes` tiles wide.
+pub const fn n_tiles(lanes: usize) -> usize {
+    lanes * (lanes + 1) / 2
+}
+
+/// Where tile row `p` starts.
+const fn start(p: usize) -> usize {
+    p * (p + 1) / 2
+}
+
+/// Returns `sum over k of left[k][c] * right[k][r]` as `[c][r]`.
+///
+/// The sum runs in the order of `k` with fused multiply-adds; its bits depend on nothing else.
+pub fn product(left: &[Lane], right: &[Lane]) -> Tile {
+    let mut tile = [[0.0; SIDE]; SIDE];
+    let (quarters, _) = tile.as_chunks_mut::<4>();
+    quarters[0] = quarter::<0>(left, right);
+    quarters[1] = quarter::<4>(left, right);
+    quarters[2] = quarter::<8>(left, right);
+    quarters[3] = quarter::<12>(left, right);
+    tile
+}
+
+/// Four columns of [`product`]: eight accumulators, which is what hides the latency of a fused multiply-add.
+#[inline(always)]
+fn quarter<const FIRST: usize>(left: &[Lane], right: &[Lane]) -> [Lane; 4] {
+    let mut sums = [[0.0_f32; SIDE]; 4];
+    for (a, b) in left.iter().zip(right) {
+        for (column, sum) in sums.iter_mut().enumerate() {
+            let factor = a[FIRST + column];
+            for (total, value) in sum.iter_mut().zip(b) {
+                *total = factor.mul_add(*value, *total);
+            }
+        }
+    }
+    sums
+}
+
+/// Adds `sum over k of x_k x_kᵀ` to a lower triangle of tiles.
+///
+/// # Shapes
+/// - `panels`: for each lane of the vectors, `n` lanes one after another (`panels[lane * n + k]`)
+/// - `tiles`: [`n_tiles`] of the number of lanes
+pub fn add_outer(panels: &[Lane], n: usize, tiles: &mut [Tile]) {
+    if n == 0 {
+        return;
+    }
+    let mut place = 0;
+    for (p, right) in panels.chunks_exact(n).enumerate() {
+        for left in panels.chunks_exact(n).take(p + 1) {
+            let update = product(left, right);
+            add(&mut tiles[place], &update);
+            place += 1;
+        }
+    }
+}
+
+fn add(tile: &mut Tile, other: &Tile) {
+    for (column, update) in tile.iter_mut().zip(other) {
+        for (value, x) in column.iter_mut().zip(update) {
+            *value += x;
+        }
+    }
+}
+
+/// Adds `value` to the first `width` places of the diagonal and makes the padding's diagonal 1, so that the padding
+/// neither changes the solution nor stops the factorisation.
+pub fn add_diagonal(tiles: &mut [Tile], width: usize, value: f32) {
+    for place in 0..n_lanes(width) * SIDE {
+        let (p, r) = (place / SIDE, place % SIDE);
+        let entry = &mut tiles[start(p) + p][r][r];
+        if place < width {
+            *entry += value;
+        } else {
+            *entry = 1.0;
+        }
+    }
+}
+
+/// The factorisation met a pivot that is not positive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotPositiveDefinite;
+
+/// Replaces a symmetric positive definite matrix by its Cholesky factor `L` (`A = L Lᵀ`), tile column by tile column,
+/// looking left. `inverse_diagonal` receives `1 / L[k][k]`.
+pub fn factorize(
+    tiles: &mut [Tile],
+    inverse_diagonal: &mut [Lane],
+) -> Result<(), NotPositiveDefinite> {
+    let lanes = inverse_diagonal.len();
+    for q in 0..lanes {
+        for p in q..lanes {
+            let columns = tiles.as_flattened();
+            let left = &columns[start(q) * SIDE..][..q * SIDE];
+            let right = &columns[start(p) * SIDE..][..q * SIDE];
+            let update = product(left, right);
+            for (column, x) in tiles[start(p) + q].iter_mut().zip(&update) {
+                for (value, x) in column.iter_mut().zip(x) {
+                    *value -= x;
+                }
+            }
+        }
+        let diagonal = &mut tiles[start(q) + q];
+        factorize_tile(diagonal, &mut inverse_diagonal[q])?;
+        let diagonal = *diagonal;
+        for p in q + 1..lanes {
+            solve_tile(&mut tiles[start(p) + q], &diagonal, &inverse_diagonal[q]);
+        }
+    }
+    Ok(())
+}
+
+fn factorize_tile(tile: &mut Tile, inverse: &mut Lane) -> Result<(), NotPositiveDefinite> {
+    for c in 0..SIDE {
+        let pivot = tile[c][c];
+        // Also refuses NaN.
+        if !(pivot > 0.0 && pivot.is_finite()) {
+            return Err(NotPositiveDefinite);
+        }
+        inverse[c] = 1.0 / pivot.sqrt();
+        let mut column = tile[c];
+        for (r, value) in column.iter_mut().enumerate() {
+            *value = if r < c { 0.0 } else { *value * inverse[c] };
+        }
+        tile[c] = column;
+        for (next, target) in tile.iter_mut().enumerate().skip(c + 1) {
+            let factor = -column[next];
+            for (value, x) in target.iter_mut().zip(&column) {
+                *value = factor.mul_add(*x, *value);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Solves `X Dᵀ = tile` for the tile below a factorised diagonal tile `D`.
+fn solve_tile(tile: &mut Tile, diagonal: &Tile, inverse: &Lane) {
+    for c in 0..SIDE {
+        let mut column = tile[c];
+        for m in 0..c {
+            let factor = -diagonal[m][c];
+            for (value, x) in column.iter_mut().zip(&tile[m]) {
+                *value = factor.mul_add(*x, *value);
+            }
+        }
+        for value in &mut column {
+            *value *= inverse[c];
+        }
+        tile[c] = column;
+    }
+}
+
+/// Replaces `b` by the solution of `L Lᵀ x = b`, given what [`factorize`] left.
+pub fn solve(tiles: &[Tile], inverse_diagonal: &[Lane], b: &mut [Lane]) {
+    let lanes = b.len();
+    for p in 0..lanes {
+        let (done, rest) = b.split_at_mut(p);
+        let mut lane = rest[0];
+        let columns = tiles[start(p)..start(p) + p].as_flattened();
+        for (column, z) in columns.iter().zip(done.as_flattened()) {
+            for (value, x) in lane.iter_mut().zip(column) {
+                *value = (-z).mul_add(*x, *value);
+            }
+        }
+        let diagonal = &tiles[start(p) + p];
+        for c in 0..SIDE {
+            let z = lane[c] * inverse_diagonal[p][c];
+            for r in c + 1..SIDE {
+                lane[r] = (-z).mul_add(diagonal[c][r], lane[r]);
+            }
+            lane[c] = z;
+        }
+        rest[0] = lane;
+    }
+    for q in (0..lanes).rev() {
+        let mut lane = b[q];
+        for p in q + 1..lanes {
+            let tile = &tiles[start(p) + q];
+            for (value, column) in lane.iter_mut().zip(tile) {
+                *value -= dot(column, &b[p]);
+            }
+        }
+        let diagonal = &tiles[start(q) + q];
+        for c in (0..SIDE).rev() {
+            let mut x = lane[c];
+            for r in c + 1..SIDE {
+                x = (-diagonal[c][r]).mul_add(lane[r], x);
+            }
+            lane[c] = x * inverse_diagonal[q][c];
+        }
+        b[q] = lane;
+    }
+}
+
+fn dot(a: &Lane, b: &Lane) -> f32 {
+    let mut products = [0.0; SIDE];
+    for ((product, x), y) in products.iter_mut().zip(a).zip(b) {
+        *product = x * y;
+    }
+    // Pairwise, so that it stays in registers.
+    for half in [8, 4, 2, 1] {
+        for place in 0..half {
+            products[place] += products[place + half];
+        }
+    }
+    products[0]
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::seed::Seed;
+    use rand::Rng as _;
+
+    /// The textbook solution in `f64`: Gaussian elimination with partial pivoting.
+    pub(crate) fn naive_solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
+        let n = b.len();
+        for k in 0..n {
+            let best = (k..n)
+                .max_by(|&i, &j| a[i][k].abs().total_cmp(&a[j][k].abs()))
+                .unwrap();
+            a.swap(k, best);
+            b.swap(k, best);
+            for i in k + 1..n {
+                let factor = a[i][k] / a[k][k];
+                for j in k..n {
+                    a[i][j] -= factor * a[k][j];
+                }
+                b[i] -= factor * b[k];
+            }
+        }
+        for k in (0..n).rev() {
+            for j in k + 1..n {
+                b[k] -= a[k][j] * b[j];
+            }
+            b[k] /= a[k][k];
+        }
+        b
+    }
+
+    fn pack(rows: &[Vec<f32>], width: usize) -> Vec<Lane> {
+        let mut panels = vec![[0.0; SIDE]; n_lanes(width) * rows.len()];
+        for (k, row) in rows.iter().enumerate() {
+            for (i, x) in row.iter().enumerate() {
+                panels[i / SIDE * rows.len() + k][i % SIDE] = *x;
+            }
+        }
+        panels
+    }
+
+    #[test]
+    fn solves_agree_with_gaussian_elimination() {
+        let mut rng = Seed::new(1).rng();
+        for (width, n) in [(1, 3), (5, 2), (16, 40), (17, 9), (64, 100), (70, 30)] {
+            let rows: Vec<Vec<f32>> = (0..n)
+                .map(|_| (0..width).map(|_| rng.gen_range(-1.0..1.0)).collect())
+                .collect();
+            let ridge = 0.5_f32;
+            let b: Vec<f32> = (0..width).map(|_| rng.gen_range(-1.0..1.0)).collect();
+
+            let lanes = n_lanes(width);
+            let mut tiles = vec![[[0.0; SIDE]; SIDE]; n_tiles(lanes)];
+            add_outer(&pack(&rows, width), n, &mut tiles);
+            add_diagonal(&mut tiles, width, ridge);
+            let mut inverse = vec![[0.0; SIDE]; lanes];
+            factorize(&mut tiles, &mut inverse).unwrap();
+            let mut x = pack(std::slice::from_ref(&b), width);
+            solve(&tiles, &inverse, &mut x);
+
+            let a = (0..width)
+                .map(|i| {
+                    (0..width)
+                        .map(|j| {
+                            let sum: f64 = rows
+                                .iter()
+                                .map(|row| f64::from(row[i]) * f64::from(row[j]))
+                                .sum();
+                            sum + if i == j { f64::from(ridge) } else { 0.0 }
+                        })
+                        .collect()
+                })
+                .collect();
+            let wanted = naive_solve(a, b.iter().map(|&x| f64::from(x)).collect());
+            let scale = wanted.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+            for (i, (x, wanted)) in x.as_flattened().iter().zip(&wanted).enumerate() {
+                // The condition number is below 200; f32 carries seven digits.
+                assert!(
+                    (f64::from(*x) - wanted).abs() < 2e-5 * scale,
+                    "width {width}, place {i}: {x} and {wanted}"
+                );
+            }
+            assert!(x.as_flattened()[width..].iter().all(|&x| x == 0.0));
+        }
+    }
+
+    #[test]
+    fn indefinite_and_nan_matrices_are_refused() {
+        for wrong in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            let mut tiles = vec![[[0.0; SIDE]; SIDE]; 1];
+            add_diagonal(&mut tiles, 3, 1.0);
+            tiles[0][1][1] = wrong;
+            let mut inverse = vec![[0.0; SIDE]; 1];
+            assert_eq!(
+                factorize(&mut tiles, &mut inverse),
+                Err(NotPositiveDefinite)
+            );
+        }
+    }
+}

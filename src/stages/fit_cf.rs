@@ -1,0 +1,116 @@
+//! The stage that fits vectors of users and items to who chose what.
+
+use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
+use crate::cf::{Csr, IalsConfig, ials};
+use crate::data::{Interactions, User, read_items};
+use crate::formats::json;
+use serde::{Deserialize, Serialize};
+
+/// Fits collaborative vectors on training interactions.
+///
+/// The defaults of `epochs`, `regularization` and `alpha0` are those of the authors' MovieLens-1M row, which has the
+/// same protocol (the last item of each user held out); `factors` there is 192.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FitCf {
+    /// The algorithm. Default `ials`, the only one.
+    pub method: Method,
+    /// The width of the vectors, at least 1. Default 64.
+    pub factors: usize,
+    /// How often all users and then all items are solved, at least 1. Default 12 (google-research `ials/README.md`,
+    /// MovieLens-1M).
+    pub epochs: usize,
+    /// The weight of the squared vectors, above 0. Default 0.007 (the same row).
+    pub regularization: f64,
+    /// The exponent of a row's frequency in its regularisation, at least 0: 0 for none, 1 for proportional. Default 1
+    /// (Rendle et al. 2022, section 3.3).
+    pub nu: f64,
+    /// The weight of every user-item pair, observed or not, above 0. Default 0.3 (the same row).
+    pub alpha0: f64,
+    /// Vectors start normal with this standard deviation divided by `sqrt(factors)`; above 0. Default 0.1 (the same
+    /// program's `--stddev`).
+    pub init_std: f64,
+}
+
+/// How vectors are fitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Implicit alternating least squares, see [`crate::cf::ials`].
+    Ials,
+}
+
+impl Default for FitCf {
+    fn default() -> Self {
+        Self {
+            method: Method::Ials,
+            factors: 64,
+            epochs: 12,
+            regularization: 0.007,
+            nu: 1.0,
+            alpha0: 0.3,
+            init_std: 0.1,
+        }
+    }
+}
+
+impl Stage for FitCf {
+    const NAME: &'static str = "fit-cf";
+    const ABOUT: &'static str =
+        "Fits collaborative vectors of users and items on training interactions";
+    const VERSION: u32 = 1;
+    const PORTS: &'static [Port] = &[
+        // For the numbers of users and items: one without training history has a row too.
+        Port::one("catalog", &[ArtifactKind::Catalog]),
+        Port::one("split", &[ArtifactKind::Split]),
+    ];
+    const OUTPUT: ArtifactKind = ArtifactKind::Factors;
+    const SEEDED: bool = true;
+
+    fn problems(&self) -> Vec<Problem> {
+        [
+            Problem::at_least("factors", self.factors, 1),
+            Problem::at_least("epochs", self.epochs, 1),
+            Problem::above("regularization", self.regularization, 0.0),
+            Problem::within("nu", self.nu, 0.0, 2.0),
+            Problem::above("alpha0", self.alpha0, 0.0),
+            Problem::above("init_std", self.init_std, 0.0),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
+        let catalog = context.input("catalog")?;
+        let n_items = read_items(&catalog.file("items.jsonl"))?.len();
+        let n_users = json::read_lines::<User>(&catalog.file("users.jsonl"))?.len();
+        let train = Interactions::read(&context.input("split")?.file("train.parquet"))?;
+        let pairs = train.users.iter().copied().zip(train.items.iter().copied());
+        let interactions = Csr::from_pairs(n_users, n_items, pairs)?;
+
+        let Method::Ials = self.method;
+        let config = IalsConfig {
+            factors: self.factors,
+            epochs: self.epochs,
+            regularization: self.regularization,
+            nu: self.nu,
+            alpha0: self.alpha0,
+            init_std: self.init_std,
+        };
+        let fit = ials::fit(&interactions, &config, context.seed, context.progress)?;
+        fit.factors.save(&context.out("factors.safetensors"))?;
+        let summary = serde_json::json!({
+            "users": n_users,
+            "items": n_items,
+            "factors": self.factors,
+            "training_pairs": interactions.n_entries(),
+            "users_without_history": interactions.n_empty_rows(),
+            "items_without_history": interactions.transpose().n_empty_rows(),
+            "objective_first": fit.objective[0],
+            "objective_last": fit.objective[self.epochs],
+        });
+        json::write(&context.out("summary.json"), &summary)?;
+        Ok(())
+    }
+}
