@@ -10,6 +10,7 @@ mod embed_text;
 mod error;
 mod fit_cf;
 mod fit_encoder;
+mod evaluate;
 mod ingest;
 mod kind;
 mod pairs;
@@ -19,6 +20,8 @@ mod texts;
 mod tokenizer;
 #[cfg(test)]
 mod vectors_tests;
+mod table;
+mod tasks;
 
 pub use context::{InputArtifact, StageContext};
 pub use error::StageError;

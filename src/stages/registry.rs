@@ -9,6 +9,9 @@ use super::ingest::Ingest;
 use super::pairs::Pairs;
 use super::split::Split;
 use super::tokenizer::TrainTokenizer;
+use super::evaluate::Evaluate;
+use super::table::Table;
+use super::tasks::Tasks;
 
 const REGISTRY: &[Kind] = &[
     Kind::of::<Ingest>(),
@@ -19,6 +22,9 @@ const REGISTRY: &[Kind] = &[
     Kind::of::<Combine>(),
     Kind::of::<Pairs>(),
     Kind::of::<TrainTokenizer>(),
+    Kind::of::<Tasks>(),
+    Kind::of::<Evaluate>(),
+    Kind::of::<Table>(),
 ];
 
 /// Every kind, in the order in which a pipeline usually has them.
