@@ -1,0 +1,154 @@
+//! The operations on the CPU: fused loops that vectorise, rows in parallel.
+//!
+//! Work is split in pieces whose size never depends on the number of threads, and sums over pieces run in order: the bits of a result
+//! are the same on any number of threads.
+
+mod attention;
+mod cross_entropy;
+mod elementwise;
+mod gemm;
+mod linear;
+mod math;
+mod norm;
+mod parallel;
+mod rotary;
+mod rows;
+mod storage;
+
+use super::ops::{AttentionShape, Binary, Mask, Unary};
+use super::{Backend, Graph, Matrix, NnError};
+use dfdx::tensor::{Cpu, Gradients};
+
+type Made = Result<Matrix<Cpu>, NnError>;
+
+impl Backend for Cpu {
+    fn to_host(x: &Matrix<Self>) -> Vec<f32> {
+        storage::read(x).into_owned()
+    }
+
+    fn take_gradient(
+        gradients: &mut Gradients<f32, Self>,
+        of: &Matrix<Self>,
+    ) -> Result<Vec<f32>, NnError> {
+        storage::take(gradients, of).map_err(NnError::device)
+    }
+
+    fn linear(
+        g: &Graph<Self>,
+        x: &Matrix<Self>,
+        w: &Matrix<Self>,
+        b: Option<&Matrix<Self>>,
+    ) -> Made {
+        linear::linear(g, x, w, b)
+    }
+
+    fn matmul(g: &Graph<Self>, a: &Matrix<Self>, b: &Matrix<Self>, transposed: bool) -> Made {
+        linear::matmul(g, a, b, transposed)
+    }
+
+    fn unary(g: &Graph<Self>, x: &Matrix<Self>, function: Unary) -> Made {
+        elementwise::unary(g, x, function)
+    }
+
+    fn binary(g: &Graph<Self>, a: &Matrix<Self>, b: &Matrix<Self>, function: Binary) -> Made {
+        elementwise::binary(g, a, b, function)
+    }
+
+    fn add_row(g: &Graph<Self>, a: &Matrix<Self>, row: &Matrix<Self>) -> Made {
+        elementwise::add_row(g, a, row)
+    }
+
+    fn div_scalar(g: &Graph<Self>, x: &Matrix<Self>, s: &Matrix<Self>) -> Made {
+        elementwise::div_scalar(g, x, s)
+    }
+
+    fn layer_norm(
+        g: &Graph<Self>,
+        x: &Matrix<Self>,
+        weight: &Matrix<Self>,
+        bias: &Matrix<Self>,
+        eps: f32,
+    ) -> Made {
+        norm::layer_norm(g, x, weight, bias, eps)
+    }
+
+    fn rms_norm(g: &Graph<Self>, x: &Matrix<Self>, weight: &Matrix<Self>, eps: f32) -> Made {
+        norm::rms_norm(g, x, weight, eps)
+    }
+
+    fn normalize_rows(g: &Graph<Self>, x: &Matrix<Self>, eps: f32) -> Made {
+        norm::normalize_rows(g, x, eps)
+    }
+
+    fn attention(
+        g: &Graph<Self>,
+        q: &Matrix<Self>,
+        k: &Matrix<Self>,
+        v: &Matrix<Self>,
+        shape: &AttentionShape,
+        mask: &Mask,
+    ) -> Made {
+        attention::attention(g, q, k, v, shape, mask)
+    }
+
+    fn rotary(
+        g: &Graph<Self>,
+        x: &Matrix<Self>,
+        heads: usize,
+        head_dim: usize,
+        positions: &[u32],
+        base: f32,
+    ) -> Made {
+        rotary::rotary(g, x, heads, head_dim, positions, base)
+    }
+
+    fn cross_entropy(
+        g: &Graph<Self>,
+        logits: &Matrix<Self>,
+        targets: &[Option<u32>],
+        smoothing: f32,
+    ) -> Made {
+        cross_entropy::cross_entropy(g, logits, targets, smoothing)
+    }
+
+    fn gather_rows(g: &Graph<Self>, x: &Matrix<Self>, rows: &[usize]) -> Made {
+        rows::gather_rows(g, x, rows)
+    }
+
+    fn concat_rows(g: &Graph<Self>, parts: &[&Matrix<Self>]) -> Made {
+        rows::concat_rows(g, parts)
+    }
+
+    fn replace_rows(
+        g: &Graph<Self>,
+        base: &Matrix<Self>,
+        rows: &[usize],
+        values: &Matrix<Self>,
+    ) -> Made {
+        rows::replace_rows(g, base, rows, values)
+    }
+
+    fn columns(g: &Graph<Self>, x: &Matrix<Self>, start: usize, count: usize) -> Made {
+        rows::columns(g, x, start, count)
+    }
+
+    fn mean_groups(g: &Graph<Self>, x: &Matrix<Self>, group: usize) -> Made {
+        rows::mean_groups(g, x, group)
+    }
+
+    fn max_groups(g: &Graph<Self>, x: &Matrix<Self>, group: usize) -> Made {
+        rows::max_groups(g, x, group)
+    }
+
+    fn transpose(g: &Graph<Self>, x: &Matrix<Self>) -> Made {
+        rows::transpose(g, x)
+    }
+
+    fn sum_all(g: &Graph<Self>, x: &Matrix<Self>, factor: f32) -> Made {
+        rows::sum_all(g, x, factor)
+    }
+
+    fn row_distance(g: &Graph<Self>, a: &Matrix<Self>, b: &Matrix<Self>, eps: f32) -> Made {
+        norm::row_distance(g, a, b, eps)
+    }
+}

@@ -1,0 +1,199 @@
+//! What an evaluation of a network writes down for its backward pass.
+
+use super::{Backend, Matrix, Module, NnError};
+use crate::seed::Seed;
+use dfdx::prelude::Backward as _;
+use dfdx::tensor::{Gradients, OwnedTape, PutTape as _, Tape as _};
+use std::cell::{Cell, RefCell};
+
+/// One evaluation of a network: the device, and, when training, dfdx's tape and the seed of dropout.
+///
+/// Every operation of [`super::ops`] takes it first. An inference graph writes nothing down.
+pub struct Graph<D: Backend> {
+    device: D,
+    tape: RefCell<Option<OwnedTape<f32, D>>>,
+    seed: Option<Seed>,
+    dropouts: Cell<u64>,
+}
+
+impl<D: Backend> Graph<D> {
+    /// Starts an evaluation whose gradients will be asked for. `seed` feeds dropout.
+    pub fn training(device: &D, seed: Seed) -> Self {
+        Self {
+            device: device.clone(),
+            tape: RefCell::new(Some(OwnedTape::default())),
+            seed: Some(seed),
+            dropouts: Cell::new(0),
+        }
+    }
+
+    /// Starts an evaluation without gradients and without dropout.
+    pub fn inference(device: &D) -> Self {
+        Self {
+            device: device.clone(),
+            tape: RefCell::new(None),
+            seed: None,
+            dropouts: Cell::new(0),
+        }
+    }
+
+    /// The device of every matrix of this evaluation.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// Whether this evaluation trains: gradients are recorded and dropout drops.
+    pub fn is_training(&self) -> bool {
+        self.seed.is_some()
+    }
+
+    /// Puts data on the device: see [`Matrix::constant`].
+    pub fn constant(&self, values: Vec<f32>, shape: (usize, usize)) -> Result<Matrix<D>, NnError> {
+        Matrix::constant(&self.device, values, shape)
+    }
+
+    /// The seed of the next dropout, or `None` when this evaluation does not train.
+    pub(crate) fn next_dropout(&self) -> Option<Seed> {
+        let number = self.dropouts.get();
+        self.dropouts.set(number + 1);
+        self.seed.map(|seed| seed.child("dropout").at(number))
+    }
+
+    /// Makes the result of an operation on `inputs`: a constant when no gradient can flow through it.
+    ///
+    /// When the result is not a constant, the operation must [`Graph::record`] its backward step.
+    pub(crate) fn output(
+        &self,
+        values: Vec<f32>,
+        shape: (usize, usize),
+        inputs: &[&Matrix<D>],
+    ) -> Result<Matrix<D>, NnError> {
+        let records =
+            self.tape.borrow().is_some() && inputs.iter().any(|input| input.needs_gradient());
+        if records {
+            Matrix::variable(&self.device, values, shape)
+        } else {
+            Matrix::constant(&self.device, values, shape)
+        }
+    }
+
+    /// Records a backward step. Steps run in reverse order of their recording.
+    pub(crate) fn record(
+        &self,
+        step: impl FnOnce(&mut Gradients<f32, D>) -> Result<(), D::Err> + 'static,
+    ) {
+        if let Some(tape) = self.tape.borrow_mut().as_mut() {
+            tape.add_backward_op(step);
+        }
+    }
+
+    /// Runs the backward pass from `loss`, a `[1, 1]` matrix.
+    pub fn backward(self, loss: &Matrix<D>) -> Result<Grads<D>, NnError> {
+        if loss.shape() != (1, 1) {
+            return Err(NnError::shape(
+                "backward",
+                format!("the loss is {:?}, but must be (1, 1)", loss.shape()),
+            ));
+        }
+        let Some(mut tape) = self.tape.into_inner() else {
+            return Err(NnError::shape(
+                "backward",
+                "an inference graph has no gradients",
+            ));
+        };
+        let device = self.device;
+        let (loss, filler) = (loss.clone(), device.clone());
+        tape.add_backward_op(move |gradients| {
+            filler.try_fill_with_ones(gradients.get_or_alloc_mut(loss.tensor())?)
+        });
+        // dfdx starts a backward pass from a tensor without axes; this one feeds nothing but the step above.
+        let start = device.try_zeros().map_err(NnError::device)?;
+        let inner = start
+            .put_tape(tape)
+            .try_backward()
+            .map_err(NnError::device)?;
+        Ok(Grads { inner })
+    }
+}
+
+/// Gradients after a backward pass.
+pub struct Grads<D: Backend> {
+    inner: Gradients<f32, D>,
+}
+
+impl<D: Backend> Grads<D> {
+    /// Takes the gradient of a parameter or an input, row-major; zeros when the loss does not depend on it.
+    ///
+    /// A second call for the same matrix gives no numbers, and gradients of intermediate results are used up by the
+    /// backward pass itself.
+    pub fn take(&mut self, of: &Matrix<D>) -> Result<Vec<f32>, NnError> {
+        D::take_gradient(&mut self.inner, of)
+    }
+
+    /// Takes the gradients of every trainable parameter of `model`, in the order of its visit.
+    pub fn collect<M: Module<D> + ?Sized>(mut self, model: &M) -> Result<ParamGrads, NnError> {
+        let mut values = Vec::new();
+        let mut failed = None;
+        model.visit("", &mut |_, param| {
+            if param.trainable() && failed.is_none() {
+                match self.take(&param.value) {
+                    Ok(gradient) => values.push(gradient),
+                    Err(error) => failed = Some(error),
+                }
+            }
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(ParamGrads { values }),
+        }
+    }
+}
+
+/// Gradients of the trainable parameters of one model, in the order of its visit, on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamGrads {
+    /// One row-major array a parameter.
+    pub values: Vec<Vec<f32>>,
+}
+
+impl ParamGrads {
+    /// Adds the gradients of another batch of the same model.
+    ///
+    /// # Panics
+    /// When `other` is of another model.
+    pub fn accumulate(&mut self, other: &Self) {
+        assert_eq!(self.values.len(), other.values.len(), "another model");
+        for (mine, theirs) in self.values.iter_mut().zip(&other.values) {
+            assert_eq!(mine.len(), theirs.len(), "another model");
+            for (a, b) in mine.iter_mut().zip(theirs) {
+                *a += b;
+            }
+        }
+    }
+
+    /// Multiplies every gradient.
+    pub fn scale(&mut self, factor: f32) {
+        for value in self.values.iter_mut().flatten() {
+            *value *= factor;
+        }
+    }
+
+    /// The Euclidean norm over all gradients, summed in `f64` in order.
+    pub fn norm(&self) -> f64 {
+        self.values
+            .iter()
+            .flatten()
+            .map(|&x| f64::from(x) * f64::from(x))
+            .sum::<f64>()
+            .sqrt()
+    }
+
+    /// Scales the gradients so that their norm is at most `limit` and returns the norm before.
+    pub fn clip(&mut self, limit: f64) -> f64 {
+        let norm = self.norm();
+        if norm > limit {
+            self.scale((limit / norm) as f32);
+        }
+        norm
+    }
+}

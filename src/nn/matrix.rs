@@ -1,0 +1,139 @@
+//! The one value of networks: a matrix that knows whether gradients flow into it.
+
+use super::{Backend, NnError};
+use dfdx::shapes::HasShape as _;
+use dfdx::tensor::Tensor;
+
+/// A matrix `[rows, features]` of `f32` on the device `D`, row-major.
+///
+/// A batch of sequences `[B, T, d]` is held as `[B·T, d]`, a vector as `[1, d]`, a scalar as `[1, 1]`.
+/// Clones share the numbers and the identity: gradients of all clones add up in one place.
+///
+/// A *constant* matrix takes no gradient: data, frozen parameters and everything computed from constants alone.
+/// Operations skip the backward work of constants.
+#[derive(Clone, Debug)]
+pub struct Matrix<D: Backend> {
+    tensor: Tensor<(usize, usize), f32, D>,
+    constant: bool,
+}
+
+impl<D: Backend> Matrix<D> {
+    /// Puts data on the device: a constant `[rows, columns]` matrix of `values`, row-major.
+    pub fn constant(
+        device: &D,
+        values: Vec<f32>,
+        (rows, columns): (usize, usize),
+    ) -> Result<Self, NnError> {
+        Self::place(device, values, (rows, columns), true)
+    }
+
+    /// Puts numbers on the device as a matrix that takes gradients, for instance a parameter.
+    pub fn variable(
+        device: &D,
+        values: Vec<f32>,
+        (rows, columns): (usize, usize),
+    ) -> Result<Self, NnError> {
+        Self::place(device, values, (rows, columns), false)
+    }
+
+    fn place(
+        device: &D,
+        values: Vec<f32>,
+        (rows, columns): (usize, usize),
+        constant: bool,
+    ) -> Result<Self, NnError> {
+        if values.len() != rows * columns {
+            return Err(NnError::shape(
+                "matrix",
+                format!("{} values for the shape [{rows}, {columns}]", values.len()),
+            ));
+        }
+        let tensor = device
+            .try_tensor_from_vec(values, (rows, columns))
+            .map_err(NnError::device)?;
+        Ok(Self { tensor, constant })
+    }
+
+    /// Wraps a dfdx tensor.
+    pub fn from_tensor(tensor: Tensor<(usize, usize), f32, D>, constant: bool) -> Self {
+        Self { tensor, constant }
+    }
+
+    /// The dfdx tensor.
+    pub fn tensor(&self) -> &Tensor<(usize, usize), f32, D> {
+        &self.tensor
+    }
+
+    /// The dfdx tensor, to overwrite its numbers in place.
+    pub fn tensor_mut(&mut self) -> &mut Tensor<(usize, usize), f32, D> {
+        &mut self.tensor
+    }
+
+    /// `(rows, columns)`.
+    pub fn shape(&self) -> (usize, usize) {
+        *self.tensor.shape()
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.shape().0
+    }
+
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.shape().1
+    }
+
+    /// Whether no gradient flows into this matrix.
+    pub fn is_constant(&self) -> bool {
+        self.constant
+    }
+
+    /// Whether a gradient flows into this matrix.
+    pub(crate) fn needs_gradient(&self) -> bool {
+        !self.constant
+    }
+
+    /// The same numbers as a constant: stops the gradient.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            tensor: self.tensor.clone(),
+            constant: true,
+        }
+    }
+
+    /// Sets whether gradients flow into this matrix.
+    pub(crate) fn set_constant(&mut self, constant: bool) {
+        self.constant = constant;
+    }
+
+    /// Copies the numbers to the host, row-major.
+    pub fn to_vec(&self) -> Vec<f32> {
+        D::to_host(self)
+    }
+
+    /// Overwrites the numbers; the identity stays.
+    pub fn overwrite(&mut self, values: &[f32]) -> Result<(), NnError> {
+        let (rows, columns) = self.shape();
+        if values.len() != rows * columns {
+            return Err(NnError::shape(
+                "overwrite",
+                format!("{} values for the shape [{rows}, {columns}]", values.len()),
+            ));
+        }
+        self.tensor.copy_from(values);
+        Ok(())
+    }
+
+    /// The number of a `[1, 1]` matrix.
+    pub fn item(&self) -> Result<f32, NnError> {
+        if self.shape() != (1, 1) {
+            return Err(NnError::shape(
+                "item",
+                format!("the shape is {:?}, but must be (1, 1)", self.shape()),
+            ));
+        }
+        Ok(self.to_vec()[0])
+    }
+}
