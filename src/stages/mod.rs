@@ -4,6 +4,7 @@
 //! in the struct) and implements [`Stage`]. To add one: write the file, add a row to [`registry`]. The rooms of the
 //! pipeline (`spec`, `plan`, `exec`) know kinds only as [`Kind`] and [`AnyStage`].
 
+mod backbone;
 mod combine;
 mod context;
 mod embed_text;
@@ -11,9 +12,15 @@ mod error;
 mod fit_cf;
 mod fit_encoder;
 mod evaluate;
+mod generate;
 mod ingest;
 mod kind;
+mod language_io;
+#[cfg(test)]
+mod language_tests;
 mod pairs;
+mod phase_1;
+mod phase_2;
 mod registry;
 mod split;
 mod texts;

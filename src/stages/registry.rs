@@ -1,12 +1,16 @@
 //! Every kind of stage, one row each.
 
 use super::Kind;
+use super::backbone::Backbone;
 use super::combine::Combine;
 use super::embed_text::EmbedText;
 use super::fit_cf::FitCf;
 use super::fit_encoder::FitEncoder;
+use super::generate::Generate;
 use super::ingest::Ingest;
 use super::pairs::Pairs;
+use super::phase_1::Phase1Stage;
+use super::phase_2::Phase2;
 use super::split::Split;
 use super::tokenizer::TrainTokenizer;
 use super::evaluate::Evaluate;
@@ -25,6 +29,10 @@ const REGISTRY: &[Kind] = &[
     Kind::of::<Tasks>(),
     Kind::of::<Evaluate>(),
     Kind::of::<Table>(),
+    Kind::of::<Backbone>(),
+    Kind::of::<Phase1Stage>(),
+    Kind::of::<Phase2>(),
+    Kind::of::<Generate>(),
 ];
 
 /// Every kind, in the order in which a pipeline usually has them.

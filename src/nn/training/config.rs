@@ -30,7 +30,7 @@ pub struct TrainConfig {
     pub eval_every: u64,
     /// Logs the mean of the training losses every so many updates, at least 1. Default 10.
     pub log_every: u64,
-    /// Saves a checkpoint every so many updates. 0: only when asked to stop. Default 200.
+    /// Saves a checkpoint every so many updates, besides the end. 0: only there and when asked to stop. Default 200.
     pub checkpoint_every: u64,
     /// Batches whose gradients are averaged for one update, at least 1. Default 1.
     pub accumulate: u64,

@@ -166,7 +166,7 @@ impl<D: Backend, O: Objective<D>> Session<'_, D, O> {
             if due(self.config.eval_every, self.step) || self.step == steps {
                 self.evaluate()?;
             }
-            if due(self.config.checkpoint_every, self.step) && self.step < steps {
+            if due(self.config.checkpoint_every, self.step) || self.step == steps {
                 self.save()?;
             }
         }

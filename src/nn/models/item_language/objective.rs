@@ -1,0 +1,132 @@
+//! What phase 2 minimises: the cross-entropy of target tokens after prompts with soft tokens.
+
+use super::{Batch, ItemLanguage, Sequence, batches};
+use crate::nn::models::qformer::TokenTable;
+use crate::nn::training::{Losses, Objective};
+use crate::nn::{Backend, Graph, Matrix, NnError, ops};
+use crate::seed::Seed;
+use std::sync::{Mutex, PoisonError};
+
+/// Phase 2: learns to write targets.
+///
+/// The loss is the mean over all target tokens of a batch, `<eos>` among them; prompt and soft tokens count nothing. Logits
+/// are computed at the positions that predict a target, only. Nothing else is added on the language model's side: contrastive
+/// extras there are known to ruin the text while the loss falls.
+#[derive(Debug)]
+pub struct Tuning<'a> {
+    training: &'a [Sequence],
+    held_out: &'a [Sequence],
+    table: &'a TokenTable,
+    /// Sequences of a step.
+    batch: usize,
+    lengths: Vec<usize>,
+    /// The batches of the epoch that was asked for last; only saves making them again.
+    epoch: Mutex<Option<(Seed, u64, Vec<Vec<usize>>)>>,
+}
+
+impl<'a> Tuning<'a> {
+    /// Prepares to learn from `training` and to measure on `held_out`, `batch` sequences at a time.
+    pub fn new(
+        training: &'a [Sequence],
+        held_out: &'a [Sequence],
+        table: &'a TokenTable,
+        batch: usize,
+    ) -> Result<Self, NnError> {
+        if training.is_empty() {
+            return Err(NnError::setting("tasks", "has no example to learn from"));
+        }
+        if batch == 0 {
+            return Err(NnError::setting("batch", "is 0, but must be at least 1"));
+        }
+        Ok(Self {
+            training,
+            held_out,
+            table,
+            batch,
+            lengths: training.iter().map(|s| s.ids.len()).collect(),
+            epoch: Mutex::new(None),
+        })
+    }
+
+    /// The sequences of a step: a pure function of seed and step.
+    fn at_step(&self, seed: Seed, step: u64) -> Vec<&'a Sequence> {
+        let per_epoch = self.training.len().div_ceil(self.batch) as u64;
+        let (number, position) = (step / per_epoch, (step % per_epoch) as usize);
+        // A thread that panicked while holding the lock left a whole epoch or none.
+        let mut epoch = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+        let batches = match epoch.take() {
+            Some((s, n, batches)) if (s, n) == (seed, number) => batches,
+            _ => batches::epoch(&self.lengths, self.batch, seed, number),
+        };
+        let batch = batches[position]
+            .iter()
+            .map(|&i| &self.training[i])
+            .collect();
+        *epoch = Some((seed, number, batches));
+        batch
+    }
+
+    /// Mean loss over the target tokens of `sequences`, and their number.
+    fn loss_of<D: Backend>(
+        &self,
+        g: &Graph<D>,
+        model: &ItemLanguage<D>,
+        sequences: &[&Sequence],
+    ) -> Result<(Matrix<D>, usize), NnError> {
+        let batch = Batch::new(sequences, model.adapter.soft_tokens());
+        let embeddings = model.embed(g, self.table, &batch)?;
+        let hidden = model.language.hidden(g, &embeddings, sequences.len())?;
+        let mut rows = Vec::new();
+        let mut targets = Vec::new();
+        for (b, sequence) in sequences.iter().enumerate() {
+            for position in sequence.target_start..sequence.ids.len() {
+                rows.push(b * batch.width + position - 1);
+                targets.push(Some(sequence.ids[position]));
+            }
+        }
+        let predicting = ops::gather_rows(g, &hidden, &rows)?;
+        let logits = model.language.logits(g, &predicting)?;
+        Ok((
+            ops::cross_entropy(g, &logits, &targets, 0.0)?,
+            targets.len(),
+        ))
+    }
+}
+
+impl<D: Backend> Objective<D> for Tuning<'_> {
+    type Model = ItemLanguage<D>;
+
+    fn loss(
+        &self,
+        g: &Graph<D>,
+        model: &Self::Model,
+        step: u64,
+        seed: Seed,
+    ) -> Result<Losses<D>, NnError> {
+        let (total, _) = self.loss_of(g, model, &self.at_step(seed, step))?;
+        Ok(Losses {
+            total,
+            parts: Vec::new(),
+        })
+    }
+
+    fn evaluate(&self, model: &Self::Model, device: &D) -> Result<Vec<(String, f64)>, NnError> {
+        if self.held_out.is_empty() {
+            return Ok(Vec::new());
+        }
+        let lengths: Vec<usize> = self.held_out.iter().map(|s| s.ids.len()).collect();
+        let (mut sum, mut tokens) = (0.0, 0);
+        for batch in batches::by_length(&lengths, self.batch) {
+            let sequences: Vec<&Sequence> = batch.iter().map(|&i| &self.held_out[i]).collect();
+            let g = Graph::inference(device);
+            let (loss, n) = self.loss_of(&g, model, &sequences)?;
+            sum += f64::from(loss.item()?) * n as f64;
+            tokens += n;
+        }
+        let loss = sum / tokens as f64;
+        Ok(vec![
+            ("loss".to_owned(), loss),
+            ("perplexity".to_owned(), loss.exp()),
+        ])
+    }
+}

@@ -1,0 +1,263 @@
+//! Soft tokens in place, gradients through a frozen language model, decoding, learning.
+
+use super::*;
+use crate::nn::models::adapter::NetworkConfig;
+use crate::nn::models::llama::LlamaConfig;
+use crate::nn::models::llama::tests::tiny;
+use crate::nn::training::Objective as _;
+use crate::nn::{Module as _, Param};
+use crate::progress::Silent;
+use crate::seed::Seed;
+use dfdx::tensor::Cpu;
+use rand::Rng as _;
+
+fn table(count: usize) -> TokenTable {
+    let mut rng = Seed::new(3).rng();
+    TokenTable {
+        count,
+        tokens: 2,
+        width: 4,
+        data: (0..count * 8).map(|_| rng.gen_range(-1.7..1.7)).collect(),
+    }
+}
+
+fn model(language: &LlamaConfig, soft_tokens: usize) -> ItemLanguage<Cpu> {
+    let device = Cpu::default();
+    let config = AdapterConfig {
+        network: NetworkConfig::Mlp {
+            hidden: 6,
+            soft_tokens,
+        },
+        item_tokens: 2,
+        d_item: 4,
+        d_language: language.hidden_size,
+    };
+    let mut adapter = Adapter::new(&device, &config, Seed::new(5)).unwrap();
+    let language = Llama::new(&device, language, Seed::new(11)).unwrap();
+    adapter
+        .scale_output_to(&device, &table(10), language.embedding_rms())
+        .unwrap();
+    ItemLanguage { adapter, language }
+}
+
+/// A sequence of given tokens with one item after the first.
+fn sequence(item: u32, soft_tokens: usize, prompt: &[u32], target: &[u32]) -> Sequence {
+    let mut ids = vec![1];
+    ids.extend(std::iter::repeat_n(3, soft_tokens));
+    ids.extend(prompt);
+    let target_start = ids.len();
+    ids.extend(target);
+    Sequence {
+        ids,
+        places: vec![Place { start: 1, item }],
+        target_start,
+    }
+}
+
+#[test]
+fn soft_tokens_replace_their_places_and_nothing_else() {
+    let model = model(&tiny(), 3);
+    let table = table(10);
+    let g = Graph::inference(&Cpu::default());
+    let (a, b) = (sequence(7, 3, &[8, 9], &[]), sequence(2, 3, &[5], &[]));
+    let batch = Batch::new(&[&a, &b], 3);
+    let embedded = model.embed(&g, &table, &batch).unwrap().to_vec();
+    let tokens = model.language.embed(&g, &batch.ids).unwrap().to_vec();
+    let soft = model.adapter.forward(&g, &table, &[7, 2]).unwrap().to_vec();
+    let d = 8;
+    assert_eq!(batch.width, 6);
+    for (b, item) in [(0, 0), (1, 1)] {
+        for t in 0..batch.width {
+            let row = &embedded[(b * batch.width + t) * d..][..d];
+            let expected = if (1..4).contains(&t) {
+                &soft[(item * 3 + t - 1) * d..][..d]
+            } else {
+                &tokens[(b * batch.width + t) * d..][..d]
+            };
+            for (x, y) in row.iter().zip(expected) {
+                assert!((x - y).abs() < 1e-6, "{b} {t}");
+            }
+        }
+    }
+}
+
+fn tuning<'a>(training: &'a [Sequence], table: &'a TokenTable) -> Tuning<'a> {
+    Tuning::new(training, &[], table, 4).unwrap()
+}
+
+fn loss(tuning: &Tuning<'_>, model: &ItemLanguage<Cpu>) -> f64 {
+    let g = Graph::inference(&Cpu::default());
+    let losses = tuning.loss(&g, model, 0, Seed::new(0)).unwrap();
+    f64::from(losses.total.item().unwrap())
+}
+
+#[test]
+fn gradients_flow_through_a_frozen_language_model_into_the_adapter() {
+    let device = Cpu::default();
+    let table = table(10);
+    let training = [
+        sequence(7, 2, &[8, 9], &[4, 6, 2]),
+        sequence(1, 2, &[5], &[10, 2]),
+        sequence(7, 2, &[], &[12, 2]),
+    ];
+    let tuning = tuning(&training, &table);
+    let mut model = model(&tiny(), 2);
+    model.tune_language(false);
+    let g = Graph::training(&device, Seed::new(0));
+    let total = tuning.loss(&g, &model, 0, Seed::new(0)).unwrap().total;
+    let mut gradients = g.backward(&total).unwrap();
+
+    // None flows into the language model: asked for one by one, every gradient is zero.
+    model.language.visit("", &mut |name, param| {
+        assert!(!param.trainable());
+        let gradient = gradients.take(&param.value).unwrap();
+        assert!(gradient.iter().all(|&x| x == 0.0), "{name}");
+    });
+    let gradients = gradients.collect(&model).unwrap();
+    let mut names = Vec::new();
+    model.visit("", &mut |name, param: &Param<Cpu>| {
+        if param.trainable() {
+            names.push(name.to_owned());
+        }
+    });
+    assert_eq!(
+        names,
+        [
+            "adapter.hidden.weight",
+            "adapter.hidden.bias",
+            "adapter.language_projection.weight",
+            "adapter.language_projection.bias"
+        ]
+    );
+    for (name, analytic) in names.iter().zip(&gradients.values) {
+        let entry = (0..analytic.len())
+            .max_by(|&a, &b| analytic[a].abs().total_cmp(&analytic[b].abs()))
+            .unwrap();
+        let mut shifted = |by: f32| {
+            model.visit_mut("", &mut |found, param| {
+                if found == name {
+                    let mut values = param.value.to_vec();
+                    values[entry] += by;
+                    param.value.overwrite(&values).unwrap();
+                }
+            });
+            loss(&tuning, &model)
+        };
+        let step = 2e-3;
+        let (up, down) = (shifted(step), shifted(-2.0 * step));
+        shifted(step);
+        let numeric = (up - down) / (2.0 * f64::from(step));
+        let exact = f64::from(analytic[entry]);
+        assert!(exact.abs() > 1e-4, "{name}: {exact}");
+        // Rounding: 1e-7 of a loss of 3 over a step of 4e-3; truncation: step².
+        assert!(
+            (numeric - exact).abs() < 6e-4 + 0.02 * exact.abs(),
+            "{name}[{entry}]: {numeric} {exact}"
+        );
+    }
+}
+
+#[test]
+fn the_loss_counts_targets_only_and_ignores_padding() {
+    let table = table(10);
+    let model = model(&tiny(), 2);
+    let (short, long) = (
+        sequence(3, 2, &[5], &[4, 2]),
+        sequence(4, 2, &[5, 6, 7, 8, 9], &[10, 11, 2]),
+    );
+    let one = loss(&tuning(std::slice::from_ref(&short), &table), &model);
+    let two = loss(&tuning(std::slice::from_ref(&long), &table), &model);
+    let both = loss(&tuning(&[short.clone(), long], &table), &model);
+    assert!((both - (2.0 * one + 3.0 * two) / 5.0).abs() < 1e-5);
+    // Another target changes the loss, another place for the same prompt tokens' labels cannot.
+    let other = Sequence {
+        target_start: short.target_start + 1,
+        ..short.clone()
+    };
+    assert_ne!(
+        loss(&tuning(std::slice::from_ref(&other), &table), &model),
+        one
+    );
+}
+
+/// Greedy generation that runs the whole sequence again for every token.
+fn decode_naively(
+    model: &ItemLanguage<Cpu>,
+    table: &TokenTable,
+    prompt: &Sequence,
+    settings: &Greedy,
+) -> Vec<u32> {
+    let mut sequence = prompt.clone();
+    let mut text = Vec::new();
+    while text.len() < settings.max_new_tokens {
+        let g = Graph::inference(&Cpu::default());
+        let batch = Batch::new(&[&sequence], model.adapter.soft_tokens());
+        let embeddings = model.embed(&g, table, &batch).unwrap();
+        let hidden = model.language.hidden(&g, &embeddings, 1).unwrap();
+        let logits = model.language.logits(&g, &hidden).unwrap().to_vec();
+        let vocabulary = model.language.config().vocab_size;
+        let row = &logits[logits.len() - vocabulary..];
+        let next = (0..vocabulary as u32)
+            .filter(|id| !settings.forbidden.contains(id))
+            .max_by(|&a, &b| row[a as usize].total_cmp(&row[b as usize]).then(b.cmp(&a)))
+            .unwrap();
+        if next == settings.eos {
+            break;
+        }
+        text.push(next);
+        sequence.ids.push(next);
+    }
+    text
+}
+
+#[test]
+fn cached_decoding_is_decoding_again_whatever_the_batch() {
+    let table = table(10);
+    let model = model(
+        &LlamaConfig {
+            num_hidden_layers: 3,
+            vocab_size: 40,
+            // A tied model repeats its last token for ever.
+            tie_word_embeddings: false,
+            ..tiny()
+        },
+        2,
+    );
+    let mut rng = Seed::new(9).rng();
+    let prompts: Vec<Sequence> = (0..12)
+        .map(|i| {
+            let length = rng.gen_range(0..20);
+            let words: Vec<u32> = (0..length).map(|_| rng.gen_range(6..40)).collect();
+            sequence(i % 10, 2, &words, &[])
+        })
+        .collect();
+    let device = Cpu::default();
+    let mut settings = Greedy {
+        max_new_tokens: 40,
+        batch: 1,
+        eos: u32::MAX,
+        forbidden: vec![0, 1, 3, 4, 5],
+    };
+    let endless: Vec<Vec<u32>> = prompts
+        .iter()
+        .map(|prompt| decode_naively(&model, &table, prompt, &settings))
+        .collect();
+    // As the end, a word that some texts hold and some do not, so that a batch loses rows one by one.
+    let holding = |eos: u32| endless.iter().filter(|text| text.contains(&eos)).count();
+    settings.eos = (6..40).min_by_key(|&eos| holding(eos).abs_diff(7)).unwrap();
+    assert!((4..11).contains(&holding(settings.eos)));
+    let expected: Vec<Vec<u32>> = endless
+        .iter()
+        .map(|text| {
+            text.split(|&token| token == settings.eos)
+                .next()
+                .unwrap()
+                .to_vec()
+        })
+        .collect();
+    for batch in [1, 5, 12] {
+        settings.batch = batch;
+        let texts = greedy(&model, &table, &prompts, &settings, &device, &Silent).unwrap();
+        assert_eq!(texts, expected, "batch {batch}");
+    }
+}

@@ -1,0 +1,120 @@
+//! One block of the decoder: attention and SwiGLU, each after an RMS norm and inside a residual.
+
+use super::LlamaConfig;
+use super::cache::LayerCache;
+use crate::module;
+use crate::nn::layers::{Linear, RmsNorm};
+use crate::nn::ops::{self, AttentionShape, Mask};
+use crate::nn::{Backend, Graph, Matrix, NnError};
+use crate::seed::Seed;
+
+/// A pre-norm decoder block with grouped-query attention.
+///
+/// `h = x + o(attention(rotary(q(n)), rotary(k(n)), v(n)))` with `n = rms(x)`, then `h + down(silu(gate(m)) · up(m))` with
+/// `m = rms(h)`; nothing has a bias (Touvron et al. 2023; grouped queries after Ainslie et al. 2023).
+#[derive(Debug)]
+pub struct Block<D: Backend> {
+    input_layernorm: RmsNorm<D>,
+    q_proj: Linear<D>,
+    k_proj: Linear<D>,
+    v_proj: Linear<D>,
+    o_proj: Linear<D>,
+    post_attention_layernorm: RmsNorm<D>,
+    gate_proj: Linear<D>,
+    up_proj: Linear<D>,
+    down_proj: Linear<D>,
+}
+
+module!(Block {
+    input_layernorm: "input_layernorm",
+    q_proj: "self_attn.q_proj",
+    k_proj: "self_attn.k_proj",
+    v_proj: "self_attn.v_proj",
+    o_proj: "self_attn.o_proj",
+    post_attention_layernorm: "post_attention_layernorm",
+    gate_proj: "mlp.gate_proj",
+    up_proj: "mlp.up_proj",
+    down_proj: "mlp.down_proj",
+});
+
+/// Which queries and keys a block works on, and where they stand in their sequences.
+pub(super) struct Window<'a> {
+    /// Sequences.
+    pub batch: usize,
+    /// Positions of each sequence in the input.
+    pub queries: usize,
+    /// Position of every input row, for the rotary embedding.
+    pub positions: &'a [u32],
+    /// Which keys a query sees.
+    pub mask: &'a Mask,
+}
+
+impl<D: Backend> Block<D> {
+    /// Makes a block with weights N(0, `initializer_range`²); the two layers that write into the residual stream get a
+    /// standard deviation smaller by `sqrt(2·layers)` (Radford et al. 2019, section 2.3).
+    pub(super) fn new(device: &D, config: &LlamaConfig, seed: Seed) -> Result<Self, NnError> {
+        let (d, ff) = (config.hidden_size, config.intermediate_size);
+        let queries = config.num_attention_heads * config.head_dim();
+        let keys = config.key_value_width();
+        let std = config.initializer_range as f32;
+        let residual = std / (2.0 * config.num_hidden_layers as f32).sqrt();
+        let eps = config.rms_norm_eps as f32;
+        let linear = |name: &str, inputs, outputs, std| {
+            Linear::new(device, inputs, outputs, false, std, seed.child(name))
+        };
+        Ok(Self {
+            input_layernorm: RmsNorm::new(device, d, eps)?,
+            q_proj: linear("q", d, queries, std)?,
+            k_proj: linear("k", d, keys, std)?,
+            v_proj: linear("v", d, keys, std)?,
+            o_proj: linear("o", queries, d, residual)?,
+            post_attention_layernorm: RmsNorm::new(device, d, eps)?,
+            gate_proj: linear("gate", d, ff, std)?,
+            up_proj: linear("up", d, ff, std)?,
+            down_proj: linear("down", ff, d, residual)?,
+        })
+    }
+
+    /// `[B·T, d]` to `[B·T, d]`. With a cache, keys and values of the input are put into it and the queries see all that it
+    /// holds.
+    pub(super) fn forward(
+        &self,
+        g: &Graph<D>,
+        x: &Matrix<D>,
+        config: &LlamaConfig,
+        window: &Window<'_>,
+        cache: Option<&mut LayerCache<D>>,
+    ) -> Result<Matrix<D>, NnError> {
+        let (heads, kv_heads, head_dim) = (
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            config.head_dim(),
+        );
+        let base = config.rope_theta as f32;
+        let n = self.input_layernorm.forward(g, x)?;
+        let q = self.q_proj.forward(g, &n)?;
+        let q = ops::rotary(g, &q, heads, head_dim, window.positions, base)?;
+        let k = self.k_proj.forward(g, &n)?;
+        let k = ops::rotary(g, &k, kv_heads, head_dim, window.positions, base)?;
+        let v = self.v_proj.forward(g, &n)?;
+        let (k, v) = match cache {
+            Some(cache) => cache.extend(g, k, v, window.positions)?,
+            None => (k, v),
+        };
+        let shape = AttentionShape {
+            batch: window.batch,
+            queries: window.queries,
+            keys: k.rows() / window.batch,
+            heads,
+            kv_heads,
+            head_dim,
+        };
+        let attended = ops::attention(g, &q, &k, &v, &shape, window.mask)?;
+        let h = ops::add(g, x, &self.o_proj.forward(g, &attended)?)?;
+        let n = self.post_attention_layernorm.forward(g, &h)?;
+        let gate = self.gate_proj.forward(g, &n)?;
+        let up = self.up_proj.forward(g, &n)?;
+        let gated = ops::silu_gate(g, &gate, &up)?;
+        ops::add(g, &h, &self.down_proj.forward(g, &gated)?)
+    }
+}

@@ -1,0 +1,214 @@
+//! Decoder language models of the Llama family.
+//!
+//! RMS norms before each half of a block, rotary positions (rotate-half, as Hugging Face stores the weights), SwiGLU, grouped-query
+//! attention, no biases, token embeddings that may serve as the output layer. Parameter names and `config.json` are Hugging
+//! Face's, so `transformers` opens what we train and open weights load here.
+
+mod block;
+mod cache;
+mod config;
+mod packing;
+mod pretrain;
+
+pub use block::Block;
+pub use cache::Cache;
+pub use config::LlamaConfig;
+pub use packing::{Corpus, is_held_out, unit_hash};
+pub use pretrain::Pretraining;
+
+use self::block::Window;
+use crate::formats::json;
+use crate::nn::layers::{Embedding, RmsNorm};
+use crate::nn::ops::{self, Mask, MaskKind};
+use crate::nn::{Backend, Graph, Matrix, Module, NnError, Param, init, join, weights};
+use crate::seed::Seed;
+use std::path::Path;
+
+/// A decoder language model.
+#[derive(Debug)]
+pub struct Llama<D: Backend> {
+    config: LlamaConfig,
+    embed_tokens: Embedding<D>,
+    layers: Vec<Block<D>>,
+    norm: RmsNorm<D>,
+    /// Absent when the token embedding is the output layer.
+    lm_head: Option<Param<D>>,
+}
+
+impl<D: Backend> Module<D> for Llama<D> {
+    fn visit(&self, prefix: &str, f: &mut dyn FnMut(&str, &Param<D>)) {
+        self.embed_tokens
+            .visit(&join(prefix, "model.embed_tokens"), f);
+        self.layers.visit(&join(prefix, "model.layers"), f);
+        self.norm.visit(&join(prefix, "model.norm"), f);
+        self.lm_head.visit(&join(prefix, "lm_head.weight"), f);
+    }
+
+    fn visit_mut(&mut self, prefix: &str, f: &mut dyn FnMut(&str, &mut Param<D>)) {
+        self.embed_tokens
+            .visit_mut(&join(prefix, "model.embed_tokens"), f);
+        self.layers.visit_mut(&join(prefix, "model.layers"), f);
+        self.norm.visit_mut(&join(prefix, "model.norm"), f);
+        self.lm_head.visit_mut(&join(prefix, "lm_head.weight"), f);
+    }
+}
+
+impl<D: Backend> Llama<D> {
+    /// Makes a model with random weights.
+    pub fn new(device: &D, config: &LlamaConfig, seed: Seed) -> Result<Self, NnError> {
+        if let Some((field, message)) = config.problems().into_iter().next() {
+            return Err(NnError::setting(field, message));
+        }
+        let (vocabulary, width) = (config.vocab_size, config.hidden_size);
+        let std = config.initializer_range as f32;
+        let layers = (0..config.num_hidden_layers)
+            .map(|i| Block::new(device, config, seed.child("layer").at(i as u64)))
+            .collect::<Result<_, _>>()?;
+        let lm_head = if config.tie_word_embeddings {
+            None
+        } else {
+            let seed = seed.child("lm_head");
+            Some(Param::matrix(init::normal(
+                device,
+                (vocabulary, width),
+                std,
+                seed,
+            )?))
+        };
+        Ok(Self {
+            embed_tokens: Embedding::new(device, vocabulary, width, std, seed.child("embedding"))?,
+            layers,
+            norm: RmsNorm::new(device, width, config.rms_norm_eps as f32)?,
+            lm_head,
+            config: config.clone(),
+        })
+    }
+
+    /// Loads `config.json` and `model.safetensors` of a folder.
+    pub fn load(device: &D, folder: &Path) -> Result<Self, NnError> {
+        let config: LlamaConfig = json::read(&folder.join("config.json"))?;
+        let mut model = Self::new(device, &config, Seed::new(0))?;
+        weights::load(&mut model, &folder.join("model.safetensors"))?;
+        Ok(model)
+    }
+
+    /// Saves `config.json` and `model.safetensors` into a folder.
+    pub fn save(&self, folder: &Path) -> Result<(), NnError> {
+        json::write(&folder.join("config.json"), &self.config)?;
+        weights::save(self, &folder.join("model.safetensors"))
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &LlamaConfig {
+        &self.config
+    }
+
+    /// Token embeddings `[n, d]`.
+    pub fn embed(&self, g: &Graph<D>, ids: &[u32]) -> Result<Matrix<D>, NnError> {
+        self.embed_tokens.forward(g, ids)
+    }
+
+    /// Root of the mean square of all token embeddings: the size of what the blocks are used to reading.
+    pub fn embedding_rms(&self) -> f32 {
+        rms(&self.embed_tokens.weight.value.to_vec())
+    }
+
+    /// Runs the blocks over `batch` right-padded sequences of equal padded length T, `[B·T, d]` to `[B·T, d]`, before the
+    /// final norm.
+    ///
+    /// A causal query never sees what is behind it, so padding at the end needs no mask; its own rows mean nothing.
+    pub fn hidden(
+        &self,
+        g: &Graph<D>,
+        embeddings: &Matrix<D>,
+        batch: usize,
+    ) -> Result<Matrix<D>, NnError> {
+        self.run_causal(g, embeddings, batch, None)
+    }
+
+    /// Like [`Llama::hidden`], and keeps keys and values of the first `lengths[b]` positions of each sequence.
+    pub fn prefill(
+        &self,
+        g: &Graph<D>,
+        embeddings: &Matrix<D>,
+        lengths: &[usize],
+    ) -> Result<(Matrix<D>, Cache<D>), NnError> {
+        let mut cache = Cache::new(self.layers.len(), lengths.len());
+        let hidden = self.run_causal(g, embeddings, lengths.len(), Some(&mut cache))?;
+        cache.advance(lengths);
+        Ok((hidden, cache))
+    }
+
+    /// Runs one more position of each sequence: `embeddings` `[B, d]` to `[B, d]`, before the final norm.
+    pub fn step(
+        &self,
+        g: &Graph<D>,
+        embeddings: &Matrix<D>,
+        cache: &mut Cache<D>,
+    ) -> Result<Matrix<D>, NnError> {
+        let positions: Vec<u32> = cache.lengths().iter().map(|&n| n as u32).collect();
+        cache.reserve(g)?;
+        cache.advance(&vec![1; positions.len()]);
+        let mask = Mask {
+            lengths: Some(cache.lengths().to_vec()),
+            kind: MaskKind::Full,
+        };
+        let batch = positions.len();
+        self.run(g, embeddings, batch, &positions, &mask, Some(cache))
+    }
+
+    /// Logits `[R, vocabulary]` of rows of [`Llama::hidden`]: the final norm and the output layer.
+    pub fn logits(&self, g: &Graph<D>, rows: &Matrix<D>) -> Result<Matrix<D>, NnError> {
+        let normed = self.norm.forward(g, rows)?;
+        let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens.weight);
+        ops::linear(g, &normed, &head.value, None)
+    }
+
+    fn run_causal(
+        &self,
+        g: &Graph<D>,
+        embeddings: &Matrix<D>,
+        batch: usize,
+        cache: Option<&mut Cache<D>>,
+    ) -> Result<Matrix<D>, NnError> {
+        let queries = embeddings.rows() / batch.max(1);
+        let positions: Vec<u32> = (0..batch).flat_map(|_| 0..queries as u32).collect();
+        let mask = Mask {
+            lengths: None,
+            kind: MaskKind::Causal,
+        };
+        self.run(g, embeddings, batch, &positions, &mask, cache)
+    }
+
+    fn run(
+        &self,
+        g: &Graph<D>,
+        embeddings: &Matrix<D>,
+        batch: usize,
+        positions: &[u32],
+        mask: &Mask,
+        mut cache: Option<&mut Cache<D>>,
+    ) -> Result<Matrix<D>, NnError> {
+        let window = Window {
+            batch,
+            queries: positions.len() / batch.max(1),
+            positions,
+            mask,
+        };
+        let mut x = embeddings.clone();
+        for (index, block) in self.layers.iter().enumerate() {
+            let layer = cache.as_mut().map(|cache| &mut cache.layers[index]);
+            x = block.forward(g, &x, &self.config, &window, layer)?;
+        }
+        Ok(x)
+    }
+}
+
+/// Root of the mean square; 0 for no numbers.
+pub(in crate::nn::models) fn rms(values: &[f32]) -> f32 {
+    let sum: f64 = values.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    (sum / values.len().max(1) as f64).sqrt() as f32
+}
+
+#[cfg(test)]
+pub(in crate::nn::models) mod tests;

@@ -1,0 +1,234 @@
+//! A decoder language model, pre-trained on the pipeline's own text.
+
+use super::language_io::{only_cpu, read_tokenizer, training_problems};
+use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
+use crate::formats::json;
+use crate::nn::models::llama::{Corpus, Llama, LlamaConfig, Pretraining, is_held_out};
+use crate::nn::training::{TrainConfig, train};
+use crate::nn::{Backend, count};
+use crate::text::{BOS, EOS, PAD, Tokenizer};
+use dfdx::tensor::Cpu;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Pre-trains a Llama-family decoder from random weights.
+///
+/// The defaults are the demo's: about a minute on two cores. It stands where the paper has a large pre-trained model (PaLM 2): it knows the
+/// language of the task texts and nothing of any item.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backbone {
+    /// Width of the residual stream. At least 2. Default: 128 (SmolLM2-135M: 576; sized for two cores).
+    pub d_model: usize,
+    /// Blocks. At least 1. Default: 4.
+    pub layers: usize,
+    /// Query heads; must divide `d_model` into even widths. Default: 4.
+    pub heads: usize,
+    /// Key and value heads; must divide `heads`. Default: 2.
+    pub kv_heads: usize,
+    /// Width of the SwiGLU gate. At least 1. Default: 352 (8/3 of `d_model`, as in Llama, rounded up to a multiple of 32).
+    pub d_ff: usize,
+    /// Tokens of a training block, and so the longest sequence the model has seen. At least 2. Default: 160.
+    pub context: usize,
+    /// Base of the rotary frequencies. Above 1. Default: 10,000 (Su et al. 2021).
+    pub rope_theta: f64,
+    /// Blocks of a step. At least 1. Default: 16.
+    pub batch: usize,
+    /// Share of the documents that is kept out of training and measured on, chosen by a hash of the text. From 0 to below 1.
+    /// Default: 0.1.
+    pub held_out: f64,
+    /// Held-out blocks in an evaluation, at most. Default: 64.
+    pub eval_blocks: usize,
+    /// Training steps. At least 1. Default: 300.
+    pub steps: u64,
+    /// Peak of the learning rate. Above 0. Default: 3e-3 (small decoders take more than the 6e-4 of GPT-3's smallest).
+    pub learning_rate: f64,
+    /// Steps over which the learning rate rises from 0. Default: 30.
+    pub warmup_steps: u64,
+    /// The learning rate at the end of the cosine, as a share of its peak. From 0 to 1. Default: 0.1 (Llama).
+    pub min_lr_ratio: f64,
+    /// AdamW's weight decay, on matrices only. At least 0. Default: 0.1 (Llama).
+    pub weight_decay: f64,
+    /// Longest gradient; 0 turns clipping off. Default: 1 (Llama).
+    pub clip_norm: f64,
+    /// Steps between evaluations; there is one at the start and one at the end besides. Default: 100.
+    pub eval_every: u64,
+    /// Steps between logged training losses. Default: 10.
+    pub log_every: u64,
+    /// Steps between checkpoints, from which a killed run continues. Default: 50.
+    pub checkpoint_every: u64,
+}
+
+impl Default for Backbone {
+    fn default() -> Self {
+        Self {
+            d_model: 128,
+            layers: 4,
+            heads: 4,
+            kv_heads: 2,
+            d_ff: 352,
+            context: 160,
+            rope_theta: 10_000.0,
+            batch: 16,
+            held_out: 0.1,
+            eval_blocks: 64,
+            steps: 300,
+            learning_rate: 3e-3,
+            warmup_steps: 30,
+            min_lr_ratio: 0.1,
+            weight_decay: 0.1,
+            clip_norm: 1.0,
+            eval_every: 100,
+            log_every: 10,
+            checkpoint_every: 50,
+        }
+    }
+}
+
+/// A line of `corpus.jsonl`.
+#[derive(Clone, Debug, Deserialize)]
+struct Document {
+    text: String,
+}
+
+impl Stage for Backbone {
+    const NAME: &'static str = "language-model";
+    const ABOUT: &'static str =
+        "pre-trains a decoder language model on the texts of the training items";
+    const VERSION: u32 = 1;
+    const PORTS: &'static [Port] = &[
+        Port::one("tasks", &[ArtifactKind::Tasks]),
+        Port::one("tokenizer", &[ArtifactKind::Tokenizer]),
+    ];
+    const OUTPUT: ArtifactKind = ArtifactKind::LanguageModel;
+    const SEEDED: bool = true;
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        // The model checks its own sizes; the size of the vocabulary comes from the tokenizer and is taken as right here.
+        for (field, message) in self.model(1).problems() {
+            let field = match field {
+                "hidden_size" => "d_model",
+                "intermediate_size" => "d_ff",
+                "num_hidden_layers" => "layers",
+                "num_attention_heads" => "heads",
+                "num_key_value_heads" => "kv_heads",
+                other => other,
+            };
+            found.push(Problem::new(field, message));
+        }
+        found.extend(Problem::at_least("context", self.context, 2));
+        found.extend(Problem::above("rope_theta", self.rope_theta, 1.0));
+        found.extend(Problem::at_least("batch", self.batch, 1));
+        if !(0.0..1.0).contains(&self.held_out) {
+            found.push(Problem::new(
+                "held_out",
+                format!("is {}, but must be from 0 to below 1", self.held_out),
+            ));
+        }
+        found.extend(Problem::at_least("eval_blocks", self.eval_blocks, 1));
+        found.extend(training_problems(&self.training()));
+        found
+    }
+
+    fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
+        only_cpu(context)?;
+        self.run_on(&Cpu::default(), context)
+    }
+}
+
+impl Backbone {
+    fn model(&self, vocab_size: usize) -> LlamaConfig {
+        LlamaConfig {
+            hidden_size: self.d_model,
+            intermediate_size: self.d_ff,
+            num_hidden_layers: self.layers,
+            num_attention_heads: self.heads,
+            num_key_value_heads: self.kv_heads,
+            vocab_size,
+            max_position_embeddings: self.context,
+            rope_theta: self.rope_theta,
+            bos_token_id: Some(BOS),
+            eos_token_id: Some(EOS),
+            pad_token_id: Some(PAD),
+            ..LlamaConfig::default()
+        }
+    }
+
+    fn training(&self) -> TrainConfig {
+        TrainConfig {
+            steps: self.steps,
+            learning_rate: self.learning_rate,
+            warmup_steps: self.warmup_steps,
+            min_lr_ratio: self.min_lr_ratio,
+            weight_decay: self.weight_decay,
+            clip_norm: self.clip_norm,
+            eval_every: self.eval_every,
+            log_every: self.log_every,
+            checkpoint_every: self.checkpoint_every,
+            ..TrainConfig::default()
+        }
+    }
+
+    fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
+        let tokenizer = read_tokenizer(context)?;
+        let path = context.input("tasks")?.file("corpus.jsonl");
+        let documents: Vec<Document> = json::read_lines(&path)?;
+        let corpus = self.corpus(&tokenizer, &documents);
+        let (n_training, n_held_out) = (corpus.training.len(), corpus.held_out.len());
+        let tokens: usize = corpus.training.iter().map(Vec::len).sum();
+        let pretraining = Pretraining::new(corpus, self.context, self.batch, self.eval_blocks)?;
+        let epochs =
+            (self.steps * self.batch as u64) as f64 / pretraining.blocks_per_epoch() as f64;
+        context.progress.note(&format!(
+            "{n_training} documents of {tokens} tokens, read {epochs:.1} times; {n_held_out} documents held out"
+        ))?;
+        if pretraining.held_out_blocks() == 0 {
+            context.progress.warn(
+                "the held-out documents do not fill one block, so nothing measures this language model",
+            )?;
+        }
+
+        let config = self.model(tokenizer.vocab_size());
+        let mut model = Llama::new(device, &config, context.seed.child("model"))?;
+        let trained = train(
+            &pretraining,
+            &mut model,
+            &self.training(),
+            context.seed.child("training"),
+            device,
+            &context.scratch,
+            context.progress,
+        )?;
+        model.save(&context.output)?;
+        json::write_lines(&context.out("metrics.jsonl"), &trained.metrics)?;
+
+        let mut summary: BTreeMap<String, serde_json::Value> = BTreeMap::new();
+        summary.insert("documents".to_owned(), n_training.into());
+        summary.insert("held_out_documents".to_owned(), n_held_out.into());
+        summary.insert("tokens".to_owned(), tokens.into());
+        summary.insert("epochs".to_owned(), epochs.into());
+        summary.insert("parameters".to_owned(), count(&model).0.into());
+        super::language_io::last_metrics(&trained.metrics, &mut summary);
+        json::write(&context.out("summary.json"), &summary)?;
+        Ok(())
+    }
+
+    fn corpus(&self, tokenizer: &Tokenizer, documents: &[Document]) -> Corpus {
+        let mut corpus = Corpus {
+            training: Vec::new(),
+            held_out: Vec::new(),
+        };
+        for Document { text } in documents {
+            let mut tokens = vec![BOS];
+            tokens.extend(tokenizer.encode(text));
+            tokens.push(EOS);
+            if is_held_out(text, self.held_out) {
+                corpus.held_out.push(tokens);
+            } else {
+                corpus.training.push(tokens);
+            }
+        }
+        corpus
+    }
+}

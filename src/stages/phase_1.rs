@@ -1,0 +1,396 @@
+//! Phase 1: a Q-Former learns what an item, its text and its neighbours have in common.
+
+mod inputs;
+
+use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
+use crate::formats::json;
+use crate::formats::tensors::{self, Array};
+use crate::nn::models::qformer::{
+    ItemBatch, Loss, LossWeights, PairLoss, Phase1, Phase1Config, Phase1Data, Pooling, Qformer,
+    QformerConfig,
+};
+use crate::nn::training::{Metric, TrainConfig, train};
+use crate::nn::{Backend, Graph, count};
+use dfdx::tensor::Cpu;
+use inputs::{TextReader, read_data};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Trains a Q-Former on items, texts and pairs.
+///
+/// Every step adds the losses of one batch of item-text pairs, one of item-item pairs and one of user-item pairs, of those whose
+/// losses are wanted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Phase1Stage {
+    /// The losses to train with: any of `itc`, `itm`, `itg`, `iic`, `uic`. Default: all but `uic`, which needs user vectors (the ILM paper's
+    /// setting for conversations).
+    pub losses: Vec<Loss>,
+    /// What each loss is multiplied by, at least 0. Default: 1 each (BLIP-2).
+    pub loss_weights: LossWeights,
+    /// Learned query vectors: the soft tokens of an item. At least 1. Default: 8 (ILM).
+    pub query_tokens: usize,
+    /// Width of the hidden states. Default: 128 (BERT: 768; sized for two cores).
+    pub d_model: usize,
+    /// Transformer layers. Default: 4 (ILM v1: 8; sized for two cores).
+    pub layers: usize,
+    /// Attention heads; must divide `d_model`. Default: 4.
+    pub heads: usize,
+    /// Width inside a feed-forward block, as a multiple of `d_model`. Default: 4 (BERT).
+    pub ff_multiple: usize,
+    /// Every how many layers queries read the item, from the first. Default: 2 (BLIP-2).
+    pub cross_attention_every: usize,
+    /// Longest text in tokens, its two special tokens included; the rest is cut off. Default: 32 (BLIP-2).
+    pub max_text_tokens: usize,
+    /// Width of the space in which items and texts are compared. Default: 64 (BLIP-2: 256).
+    pub projection: usize,
+    /// Probability of dropping a hidden value in training, from 0 to below 1. Default: 0.1 (BERT).
+    pub dropout: f32,
+    /// Standard deviation of the initial weights. Default: 0.02 (BERT).
+    pub init_std: f32,
+    /// Start of ITC's learned temperature. Default: 0.07 (BLIP-2).
+    pub temperature: f32,
+    /// Label smoothing of ITC, from 0 to below 1. Default: 0.1 (BLIP-2).
+    pub label_smoothing: f32,
+    /// Label smoothing of ITG, from 0 to below 1. Default: 0: the paper reports a training loss of 0.0000, which BLIP-2's 0.1 cannot reach.
+    pub itg_label_smoothing: f32,
+    /// `margin`: Eq. 2 of the paper; `info-nce`: softmax over the batch. For `iic` and `uic`. Default: `margin`.
+    pub item_item_loss: PairLoss,
+    /// How the query outputs of an item become one vector for `iic` and `uic`: `mean`, `first` or `max-pair`. Default: `mean`.
+    pub pooling: Pooling,
+    /// m of Eq. 2, the distance that unrelated items should keep; vectors have unit length, so above 0 and at most 2. Default: 1 (the
+    /// paper is silent).
+    pub margin: f32,
+    /// Negatives of a pair that come from its batch, for `margin`. Default: 4.
+    pub in_batch_negatives: usize,
+    /// Negatives of a pair drawn from the whole catalogue. Default: 1.
+    pub sampled_negatives: usize,
+    /// Divides similarities in `info-nce`. Above 0. Default: 0.07 (CLIP's start).
+    pub pair_temperature: f32,
+    /// Item-text pairs of a step. At least 2. Default: 32.
+    pub batch: usize,
+    /// Item-item or user-item pairs of a step. At least 2. Default: 64.
+    pub pair_batch: usize,
+    /// Training steps. Default: 150.
+    pub steps: u64,
+    /// Peak of the learning rate, above 0. Default: 1e-3 (BLIP-2: 1e-4 for a model 60 times as large).
+    pub learning_rate: f64,
+    /// Steps over which the learning rate rises from 0; at most `steps`. Default: 15.
+    pub warmup_steps: u64,
+    /// The learning rate at the end of the cosine, as a share of its peak. Default: 0.1 (BLIP-2: 1e-5 of 1e-4).
+    pub min_lr_ratio: f64,
+    /// AdamW's weight decay, on matrices only. Default: 0.05 (BLIP-2).
+    pub weight_decay: f64,
+    /// Longest gradient; 0 turns clipping off. Default: 1.
+    pub clip_norm: f64,
+    /// Steps between evaluations on the held-out examples, besides the start and the end; 0: only those. Default: 50.
+    pub eval_every: u64,
+    /// Held-out examples of each kind in an evaluation, at most. Default: 512.
+    pub eval_examples: usize,
+    /// Steps between logged means of the training losses. Default: 5.
+    pub log_every: u64,
+    /// Steps between checkpoints, from which a killed run continues; 0: only when asked to stop. Default: 25.
+    pub checkpoint_every: u64,
+}
+
+impl Default for Phase1Stage {
+    fn default() -> Self {
+        Self {
+            losses: vec![Loss::Itc, Loss::Itm, Loss::Itg, Loss::Iic],
+            loss_weights: LossWeights::default(),
+            query_tokens: 8,
+            d_model: 128,
+            layers: 4,
+            heads: 4,
+            ff_multiple: 4,
+            cross_attention_every: 2,
+            max_text_tokens: 32,
+            projection: 64,
+            dropout: 0.1,
+            init_std: 0.02,
+            temperature: 0.07,
+            label_smoothing: 0.1,
+            itg_label_smoothing: 0.0,
+            item_item_loss: PairLoss::Margin,
+            pooling: Pooling::Mean,
+            margin: 1.0,
+            in_batch_negatives: 4,
+            sampled_negatives: 1,
+            pair_temperature: 0.07,
+            batch: 32,
+            pair_batch: 64,
+            steps: 150,
+            learning_rate: 1e-3,
+            warmup_steps: 15,
+            min_lr_ratio: 0.1,
+            weight_decay: 0.05,
+            clip_norm: 1.0,
+            eval_every: 50,
+            eval_examples: 512,
+            log_every: 5,
+            checkpoint_every: 25,
+        }
+    }
+}
+
+impl Stage for Phase1Stage {
+    const NAME: &'static str = "phase-1";
+    const ABOUT: &'static str = "trains a Q-Former on items, their texts and their neighbours";
+    const VERSION: u32 = 1;
+    const PORTS: &'static [Port] = &[
+        Port::one("items", &[ArtifactKind::ItemTokens]),
+        Port::one("pairs", &[ArtifactKind::Pairs]),
+        Port::one("tokenizer", &[ArtifactKind::Tokenizer]),
+    ];
+    const OUTPUT: ArtifactKind = ArtifactKind::Qformer;
+    const SEEDED: bool = true;
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        if self.losses.is_empty() {
+            found.push(Problem::new(
+                "losses",
+                "is empty, but must name at least one loss",
+            ));
+        }
+        for (index, loss) in self.losses.iter().enumerate() {
+            if self.losses[..index].contains(loss) {
+                let message = format!("names `{}` twice", loss.name());
+                found.push(Problem::new("losses", message));
+            }
+            let weight = self.loss_weights.of(*loss);
+            if !(weight >= 0.0 && weight.is_finite()) {
+                let field = format!("loss_weights.{}", loss.name());
+                found.push(Problem::new(
+                    field,
+                    format!("is {weight}, but must be at least 0 and finite"),
+                ));
+            }
+        }
+        // The model checks its own sizes; what comes from the inputs is taken as right here.
+        for (field, message) in self.model(1, 1).problems() {
+            let field = match field {
+                "queries" => "query_tokens",
+                "d_ff" => "ff_multiple",
+                other => other,
+            };
+            found.push(Problem::new(field, message));
+        }
+        for (field, value) in [
+            ("label_smoothing", self.label_smoothing),
+            ("itg_label_smoothing", self.itg_label_smoothing),
+        ] {
+            if !(0.0..1.0).contains(&value) {
+                let message = format!("is {value}, but must be from 0 to below 1");
+                found.push(Problem::new(field, message));
+            }
+        }
+        if !(self.margin > 0.0 && self.margin <= 2.0) {
+            let message = format!("is {}, but must be above 0 and at most 2", self.margin);
+            found.push(Problem::new("margin", message));
+        }
+        if self.in_batch_negatives + self.sampled_negatives == 0 {
+            found.push(Problem::new(
+                "in_batch_negatives",
+                "and `sampled_negatives` are both 0, but a pair needs at least one negative",
+            ));
+        }
+        found.extend(Problem::above(
+            "pair_temperature",
+            self.pair_temperature,
+            0.0,
+        ));
+        found.extend(Problem::at_least("batch", self.batch, 2));
+        found.extend(Problem::at_least("pair_batch", self.pair_batch, 2));
+        for (field, message) in self.training().problems() {
+            found.push(Problem::new(field, message));
+        }
+        found.extend(Problem::at_least("eval_examples", self.eval_examples, 1));
+        found
+    }
+
+    fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
+        if context.device != "cpu" {
+            return Err(StageError::message(format!(
+                "`{}` is not a device of this build, which has `cpu`",
+                context.device
+            )));
+        }
+        self.run_on(&Cpu::default(), context)
+    }
+}
+
+impl Phase1Stage {
+    /// The sizes of the model for item tokens of width `d_item` and a tokenizer of `vocab` entries.
+    fn model(&self, d_item: usize, vocab: usize) -> QformerConfig {
+        QformerConfig {
+            d_model: self.d_model,
+            layers: self.layers,
+            heads: self.heads,
+            d_ff: self.ff_multiple * self.d_model,
+            queries: self.query_tokens,
+            cross_attention_every: self.cross_attention_every,
+            d_item,
+            vocab,
+            max_text_tokens: self.max_text_tokens,
+            projection: self.projection,
+            dropout: self.dropout,
+            init_std: self.init_std,
+            temperature: self.temperature,
+            ..QformerConfig::default()
+        }
+    }
+
+    fn training(&self) -> TrainConfig {
+        TrainConfig {
+            steps: self.steps,
+            learning_rate: self.learning_rate,
+            warmup_steps: self.warmup_steps,
+            min_lr_ratio: self.min_lr_ratio,
+            weight_decay: self.weight_decay,
+            clip_norm: self.clip_norm,
+            eval_every: self.eval_every,
+            log_every: self.log_every,
+            checkpoint_every: self.checkpoint_every,
+            ..TrainConfig::default()
+        }
+    }
+
+    fn objective(&self) -> Phase1Config {
+        Phase1Config {
+            losses: self.losses.clone(),
+            weights: self.loss_weights,
+            batch: self.batch,
+            pair_batch: self.pair_batch,
+            itc_smoothing: self.label_smoothing,
+            itg_smoothing: self.itg_label_smoothing,
+            pair_loss: self.item_item_loss,
+            pooling: self.pooling,
+            margin: self.margin,
+            in_batch_negatives: self.in_batch_negatives,
+            sampled_negatives: self.sampled_negatives,
+            pair_temperature: self.pair_temperature,
+            eval_examples: self.eval_examples,
+        }
+    }
+
+    fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
+        let tokenizer = TextReader::open(
+            &context.input("tokenizer")?.file("tokenizer.json"),
+            self.max_text_tokens,
+        )?;
+        let data = read_data(context, &tokenizer)?;
+        let config = self.model(data.items.width, tokenizer.vocab);
+        let seed = context.seed;
+        let mut model = Qformer::new(&config, device, seed.child("model"))?;
+        let phase1 = Phase1::new(data, self.objective(), &config, seed.child("examples"))?;
+        let data = phase1.data();
+        context.progress.note(&format!(
+            "{} items, {} texts ({} held out), {} item pairs ({} held out), {} user pairs ({} held out)",
+            data.items.count,
+            data.texts.len(),
+            data.text_indices(true).len(),
+            data.item_item.train().len() + data.item_item.held_out().len(),
+            data.item_item.held_out().len(),
+            data.user_item.train().len() + data.user_item.held_out().len(),
+            data.user_item.held_out().len(),
+        ))?;
+
+        let trained = train(
+            &phase1,
+            &mut model,
+            &self.training(),
+            seed.child("training"),
+            device,
+            &context.scratch,
+            context.progress,
+        )?;
+        model.save(&context.output)?;
+        let mut metrics = trained.metrics;
+        let constants = phase1.constants(&model, device)?;
+        for (loss, value) in &constants {
+            let name = format!("constant.{}", loss.name());
+            context.progress.metric(0, &name, *value)?;
+            metrics.push(Metric {
+                step: 0,
+                name,
+                value: *value,
+            });
+        }
+        json::write_lines(&context.out("metrics.jsonl"), &metrics)?;
+        write_outputs(
+            &context.out("query_outputs.safetensors"),
+            &model,
+            phase1.data(),
+            device,
+        )?;
+        json::write(
+            &context.out("summary.json"),
+            &summary(phase1.data(), &model, &metrics, &constants),
+        )?;
+        Ok(())
+    }
+}
+
+/// The pooled-by-nobody outputs of the queries for every item: `items` `[I, Q, d]`.
+fn write_outputs<D: Backend>(
+    path: &Path,
+    model: &Qformer<D>,
+    data: &Phase1Data,
+    device: &D,
+) -> Result<(), StageError> {
+    const AT_ONCE: usize = 256;
+    let all: Vec<u32> = (0..data.items.count as u32).collect();
+    let mut outputs = Vec::new();
+    for some in all.chunks(AT_ONCE) {
+        let items = ItemBatch::new(device, &data.items, some)?;
+        outputs.extend(
+            model
+                .items
+                .forward(&Graph::inference(device), &items)?
+                .to_vec(),
+        );
+    }
+    let config = model.config();
+    let array = Array::new(&[all.len(), config.queries, config.d_model], outputs);
+    tensors::write(path, &BTreeMap::from([("items".to_owned(), array)]))?;
+    Ok(())
+}
+
+/// The numbers that people see of the artifact.
+fn summary<D: Backend>(
+    data: &Phase1Data,
+    model: &Qformer<D>,
+    metrics: &[Metric],
+    constants: &[(Loss, f64)],
+) -> BTreeMap<String, serde_json::Value> {
+    let mut found = BTreeMap::new();
+    let mut put = |name: &str, value: serde_json::Value| found.insert(name.to_owned(), value);
+    put("parameters", count(model).0.into());
+    put("items", data.items.count.into());
+    put("tokens_per_item", data.items.tokens.into());
+    put("texts_train", data.text_indices(false).len().into());
+    put("texts_held_out", data.text_indices(true).len().into());
+    put("item_item_train", data.item_item.train().len().into());
+    put("item_item_held_out", data.item_item.held_out().len().into());
+    put("user_item_train", data.user_item.train().len().into());
+    put("user_item_held_out", data.user_item.held_out().len().into());
+    for (loss, constant) in constants {
+        let name = loss.name();
+        let logged = format!("eval.{name}");
+        let mut values = metrics.iter().filter(|m| m.name == logged).map(|m| m.value);
+        if let Some(first) = values.next() {
+            put(&format!("{name}_start"), first.into());
+            put(
+                &format!("{name}_end"),
+                values.last().unwrap_or(first).into(),
+            );
+            put(&format!("{name}_constant"), (*constant).into());
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

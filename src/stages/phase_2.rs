@@ -1,0 +1,400 @@
+//! Phase 2: an adapter, and if wanted the language model, learns to write about items.
+
+use super::language_io::{
+    last_metrics, only_cpu, read_examples, read_items, read_tokenizer, training_problems,
+};
+use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
+use crate::formats::json;
+use crate::nn::models::adapter::{Adapter, AdapterConfig, NetworkConfig};
+use crate::nn::models::item_language::{
+    ItemLanguage, ItemLanguageConfig, Sequence, Sequencer, TaskExample, Tuning,
+};
+use crate::nn::models::llama::{Llama, unit_hash};
+use crate::nn::models::qformer::{Qformer, QformerConfig, TokenTable};
+use crate::nn::training::{Metric, TrainConfig, train};
+use crate::nn::{Backend, count, weights};
+use crate::progress::{Progress, Report, Stopped};
+use dfdx::tensor::Cpu;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Teaches a language model to read items through an adapter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Phase2 {
+    /// The network from item vectors to soft tokens. Default: `qformer` (ILM).
+    pub adapter: AdapterKind,
+    /// Where a Q-Former's weights come from; an MLP always starts random. Default: `phase-1` (ILM).
+    pub adapter_init: AdapterInit,
+    /// Which weights learn. Default: `adapter` (ILM: the language model is frozen).
+    pub train: Trained,
+    /// Soft tokens that an MLP makes of an item. At least 1. Default: 1 (ELM). A Q-Former makes one for each query.
+    pub mlp_tokens: usize,
+    /// Width between the two layers of an MLP. Default: the width that makes the MLP as large as the Q-Former of the input
+    /// `qformer` ("MLP of equal size", ILM), or 4 times the language model's width when that input is left out.
+    pub mlp_hidden: Option<usize>,
+    /// Steps of the first part of `adapter-then-all`, in which the adapter learns alone; `steps` more follow. At least 1. Default: 60 (ELM:
+    /// 20,000 before 300,000).
+    pub adapter_steps: u64,
+    /// Examples of a step. At least 1. Default: 16.
+    pub batch: usize,
+    /// Longest sequence in tokens, soft tokens included. A longer target is cut at its end; an example whose prompt leaves no
+    /// room for a target is left out; the summary counts both. At least 4. Default: 192.
+    pub max_tokens: usize,
+    /// Share of the training items whose examples are kept out of training and measured on, chosen by a hash of the item. From
+    /// 0 to below 1. Default: 0.1.
+    pub held_out: f64,
+    /// Held-out examples in an evaluation, at most. Default: 256.
+    pub eval_examples: usize,
+    /// Training steps. At least 1. Default: 300.
+    pub steps: u64,
+    /// Peak of the learning rate. Above 0. Default: 1e-3.
+    pub learning_rate: f64,
+    /// Steps over which the learning rate rises from 0. Default: 30.
+    pub warmup_steps: u64,
+    /// The learning rate at the end of the cosine, as a share of its peak. From 0 to 1. Default: 0.1.
+    pub min_lr_ratio: f64,
+    /// AdamW's weight decay, on matrices only. At least 0. Default: 0.05 (BLIP-2).
+    pub weight_decay: f64,
+    /// Longest gradient; 0 turns clipping off. Default: 1.
+    pub clip_norm: f64,
+    /// Steps between evaluations; there is one at the start and one at the end besides. Default: 100.
+    pub eval_every: u64,
+    /// Steps between logged training losses. Default: 10.
+    pub log_every: u64,
+    /// Steps between checkpoints, from which a killed run continues. Default: 50.
+    pub checkpoint_every: u64,
+}
+
+/// The network from item vectors to soft tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdapterKind {
+    /// Two layers over all numbers of an item (ELM).
+    Mlp,
+    /// Queries that read the item by cross-attention (ILM).
+    Qformer,
+}
+
+/// Where a Q-Former's weights come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdapterInit {
+    /// From the input `qformer`.
+    #[serde(rename = "phase-1")]
+    Phase1,
+    /// Random; only the sizes come from the input `qformer` (ILM-rand).
+    Random,
+}
+
+/// Which weights learn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trained {
+    /// The adapter; the language model is frozen (ILM).
+    Adapter,
+    /// Adapter and language model together.
+    All,
+    /// First the adapter alone, then both together (ELM).
+    AdapterThenAll,
+}
+
+impl Default for Phase2 {
+    fn default() -> Self {
+        Self {
+            adapter: AdapterKind::Qformer,
+            adapter_init: AdapterInit::Phase1,
+            train: Trained::Adapter,
+            mlp_tokens: 1,
+            mlp_hidden: None,
+            adapter_steps: 60,
+            batch: 16,
+            max_tokens: 192,
+            held_out: 0.1,
+            eval_examples: 256,
+            steps: 300,
+            learning_rate: 1e-3,
+            warmup_steps: 30,
+            min_lr_ratio: 0.1,
+            weight_decay: 0.05,
+            clip_norm: 1.0,
+            eval_every: 100,
+            log_every: 10,
+            checkpoint_every: 50,
+        }
+    }
+}
+
+impl Stage for Phase2 {
+    const NAME: &'static str = "phase-2";
+    const ABOUT: &'static str = "teaches a language model to read items through an adapter";
+    const VERSION: u32 = 1;
+    const PORTS: &'static [Port] = &[
+        Port::one("items", &[ArtifactKind::ItemTokens]),
+        Port::one("tasks", &[ArtifactKind::Tasks]),
+        Port::one("language_model", &[ArtifactKind::LanguageModel]),
+        Port::one("tokenizer", &[ArtifactKind::Tokenizer]),
+        Port::optional("qformer", &[ArtifactKind::Qformer]),
+    ];
+    const OUTPUT: ArtifactKind = ArtifactKind::ItemLanguageModel;
+    const SEEDED: bool = true;
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        found.extend(Problem::at_least("mlp_tokens", self.mlp_tokens, 1));
+        if let Some(hidden) = self.mlp_hidden {
+            found.extend(Problem::at_least("mlp_hidden", hidden, 1));
+        }
+        found.extend(Problem::at_least("adapter_steps", self.adapter_steps, 1));
+        found.extend(Problem::at_least("batch", self.batch, 1));
+        found.extend(Problem::at_least("max_tokens", self.max_tokens, 4));
+        if !(0.0..1.0).contains(&self.held_out) {
+            found.push(Problem::new(
+                "held_out",
+                format!("is {}, but must be from 0 to below 1", self.held_out),
+            ));
+        }
+        found.extend(Problem::at_least("eval_examples", self.eval_examples, 1));
+        let training = TrainConfig {
+            warmup_steps: self.warmup_steps,
+            ..self.training(self.steps)
+        };
+        found.extend(training_problems(&training));
+        found
+    }
+
+    fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
+        only_cpu(context)?;
+        self.run_on(&Cpu::default(), context)
+    }
+}
+
+/// Reports of a later part of a training, with steps that go on counting.
+struct Shifted<'a>(&'a dyn Progress, u64);
+
+impl Progress for Shifted<'_> {
+    fn report(&self, report: Report) -> Result<(), Stopped> {
+        self.0.report(match report {
+            Report::Metric { step, name, value } => Report::Metric {
+                step: step + self.1,
+                name,
+                value,
+            },
+            other => other,
+        })
+    }
+}
+
+impl Phase2 {
+    fn training(&self, steps: u64) -> TrainConfig {
+        TrainConfig {
+            steps,
+            learning_rate: self.learning_rate,
+            // A short first part may be shorter than the rise.
+            warmup_steps: self.warmup_steps.min(steps),
+            min_lr_ratio: self.min_lr_ratio,
+            weight_decay: self.weight_decay,
+            clip_norm: self.clip_norm,
+            eval_every: self.eval_every,
+            log_every: self.log_every,
+            checkpoint_every: self.checkpoint_every,
+            ..TrainConfig::default()
+        }
+    }
+
+    fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
+        let table = read_items(context)?;
+        let language = Llama::load(device, &context.input("language_model")?.folder)?;
+        let (mut adapter, equal_size) = self.make_adapter(device, context, &table, &language)?;
+        adapter.scale_output_to(device, &table, language.embedding_rms())?;
+
+        let tokenizer = read_tokenizer(context)?;
+        let sequencer = Sequencer::new(&tokenizer, adapter.soft_tokens(), table.count);
+        let examples = read_examples(context, "train.jsonl")?;
+        let made = sequencer.training(&examples, self.max_tokens)?;
+        let (training, held_out) = self.split(&examples, made.sequences, &made.examples);
+        context.progress.note(&format!(
+            "{} examples, {} held out; {} targets cut and {} examples left out at {} tokens",
+            training.len(),
+            held_out.len(),
+            made.truncated,
+            made.dropped,
+            self.max_tokens
+        ))?;
+        let longest = training.iter().map(|s| s.ids.len()).max().unwrap_or(0);
+        let seen = language.config().max_position_embeddings;
+        if longest > seen {
+            context.progress.warn(&format!(
+                "the longest example has {longest} tokens, but the language model was trained on {seen}"
+            ))?;
+        }
+        let tuning = Tuning::new(&training, &held_out, &table, self.batch)?;
+        let mut model = ItemLanguage { adapter, language };
+        let metrics = self.tune(device, context, &tuning, &mut model)?;
+
+        let tuned = self.train != Trained::Adapter;
+        json::write(
+            &context.out("config.json"),
+            &ItemLanguageConfig {
+                adapter: model.adapter.config().clone(),
+                language_model_tuned: tuned,
+            },
+        )?;
+        weights::save(&model.adapter, &context.out("adapter.safetensors"))?;
+        if tuned {
+            weights::save(&model.language, &context.out("language_model.safetensors"))?;
+        }
+        json::write_lines(&context.out("metrics.jsonl"), &metrics)?;
+
+        let mut summary: BTreeMap<String, serde_json::Value> = BTreeMap::new();
+        let mut put = |name: &str, value: usize| summary.insert(name.to_owned(), value.into());
+        put("examples", training.len());
+        put("held_out_examples", held_out.len());
+        put("truncated_targets", made.truncated);
+        put("dropped_examples", made.dropped);
+        put("soft_tokens", model.adapter.soft_tokens());
+        put("adapter_parameters", model.adapter.parameters());
+        if let Some(parameters) = equal_size {
+            put("qformer_adapter_parameters", parameters);
+        }
+        put("language_model_parameters", count(&model.language).0);
+        put("trained_parameters", count(&model).1);
+        last_metrics(&metrics, &mut summary);
+        json::write(&context.out("summary.json"), &summary)?;
+        Ok(())
+    }
+
+    /// Makes the adapter, and counts the numbers of the Q-Former adapter of the same pipeline where its sizes are known.
+    fn make_adapter<D: Backend>(
+        &self,
+        device: &D,
+        context: &StageContext<'_>,
+        table: &TokenTable,
+        language: &Llama<D>,
+    ) -> Result<(Adapter<D>, Option<usize>), StageError> {
+        let seed = context.seed.child("adapter");
+        let d_language = language.config().hidden_size;
+        let qformer = context.optional("qformer");
+        let with = |network| AdapterConfig {
+            network,
+            item_tokens: table.tokens,
+            d_item: table.width,
+            d_language,
+        };
+        let sizes: Option<QformerConfig> = qformer
+            .map(|artifact| json::read(&artifact.file("config.json")))
+            .transpose()?;
+        let random = |config: QformerConfig| {
+            Adapter::new(device, &with(NetworkConfig::Qformer(config)), seed)
+        };
+        match self.adapter {
+            AdapterKind::Mlp => {
+                let equal_size = sizes
+                    .map(|config| random(config).map(|adapter| adapter.parameters()))
+                    .transpose()?;
+                let mut config = with(NetworkConfig::Mlp {
+                    hidden: 4 * d_language,
+                    soft_tokens: self.mlp_tokens,
+                });
+                let matching = equal_size.map(|n| config.matching_hidden(n, self.mlp_tokens));
+                if let Some(hidden) = self.mlp_hidden.or(matching) {
+                    config.network = NetworkConfig::Mlp {
+                        hidden,
+                        soft_tokens: self.mlp_tokens,
+                    };
+                }
+                Ok((Adapter::new(device, &config, seed)?, equal_size))
+            }
+            AdapterKind::Qformer => {
+                let (Some(artifact), Some(config)) = (qformer, sizes) else {
+                    return Err(StageError::message(
+                        "the input `qformer` is missing: `adapter = \"qformer\"` takes its weights from it, and with \
+                         `adapter_init = \"random\"` its sizes",
+                    ));
+                };
+                let adapter = match self.adapter_init {
+                    AdapterInit::Random => random(config)?,
+                    AdapterInit::Phase1 => {
+                        let trained = Qformer::load(&artifact.folder, device)?;
+                        Adapter::from_queries(
+                            device,
+                            trained.items,
+                            table.tokens,
+                            d_language,
+                            seed,
+                        )?
+                    }
+                };
+                let parameters = adapter.parameters();
+                Ok((adapter, Some(parameters)))
+            }
+        }
+    }
+
+    /// Trains in one part or two; the second part of `adapter-then-all` starts from the first one's end with a fresh optimiser.
+    fn tune<D: Backend>(
+        &self,
+        device: &D,
+        context: &StageContext<'_>,
+        tuning: &Tuning<'_>,
+        model: &mut ItemLanguage<D>,
+    ) -> Result<Vec<Metric>, StageError> {
+        let parts: &[(&str, bool, u64)] = match self.train {
+            Trained::Adapter => &[("adapter", false, self.steps)],
+            Trained::All => &[("all", true, self.steps)],
+            Trained::AdapterThenAll => &[
+                ("adapter", false, self.adapter_steps),
+                ("all", true, self.steps),
+            ],
+        };
+        let mut metrics = Vec::new();
+        let mut before = 0;
+        for &(name, tuned, steps) in parts {
+            let scratch = context.scratch.join(name);
+            fs_err::create_dir_all(&scratch)?;
+            model.tune_language(tuned);
+            let trained = train(
+                tuning,
+                model,
+                &self.training(steps),
+                context.seed.child("training").child(name),
+                device,
+                &scratch,
+                &Shifted(context.progress, before),
+            )?;
+            metrics.extend(trained.metrics.into_iter().map(|metric| Metric {
+                step: metric.step + before,
+                ..metric
+            }));
+            before += steps;
+        }
+        Ok(metrics)
+    }
+
+    /// Splits sequences into those to learn from and those to measure on. An example is held out when any of its items is, so
+    /// that training sees nothing of a held-out item.
+    fn split(
+        &self,
+        examples: &[TaskExample],
+        sequences: Vec<Sequence>,
+        positions: &[usize],
+    ) -> (Vec<Sequence>, Vec<Sequence>) {
+        let hash = |item: u32| unit_hash("ilm-pipe held-out item v1", &item.to_le_bytes());
+        let (mut training, mut held_out) = (Vec::new(), Vec::new());
+        for (sequence, &position) in sequences.into_iter().zip(positions) {
+            let example = &examples[position];
+            if example.items.iter().any(|&item| hash(item) < self.held_out) {
+                let order = unit_hash(
+                    "ilm-pipe evaluation order v1",
+                    format!("{} {:?} {}", example.task, example.items, example.prompt).as_bytes(),
+                );
+                held_out.push((order, sequence));
+            } else {
+                training.push(sequence);
+            }
+        }
+        held_out.sort_by(|a, b| a.0.total_cmp(&b.0));
+        held_out.truncate(self.eval_examples);
+        (training, held_out.into_iter().map(|(_, s)| s).collect())
+    }
+}
