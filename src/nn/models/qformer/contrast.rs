@@ -255,17 +255,26 @@ mod tests {
         };
         let values = g.constant(VALUES.to_vec(), (2, 3)).expect("fits");
         let scored = loss(&g, &values, &cells).expect("fits").expect("positives");
-        (f64::from(scored.loss.item().expect("a scalar")), scored.constant)
+        (
+            f64::from(scored.loss.item().expect("a scalar")),
+            scored.constant,
+        )
     }
 
     /// The definition, word by word, in `f64`.
     fn naive_row(values: &[f32], relations: &[Relation], smoothing: f64) -> f64 {
-        let open: Vec<usize> = (0..values.len()).filter(|&c| relations[c] != Ignored).collect();
+        let open: Vec<usize> = (0..values.len())
+            .filter(|&c| relations[c] != Ignored)
+            .collect();
         let positives = count(relations, Positive) as f64;
         let total: f64 = open.iter().map(|&c| f64::from(values[c]).exp()).sum();
         open.iter()
             .map(|&c| {
-                let hard = if relations[c] == Positive { 1.0 / positives } else { 0.0 };
+                let hard = if relations[c] == Positive {
+                    1.0 / positives
+                } else {
+                    0.0
+                };
                 let target = (1.0 - smoothing) * hard + smoothing / open.len() as f64;
                 -target * (f64::from(values[c]).exp() / total).ln()
             })
@@ -276,7 +285,13 @@ mod tests {
     fn contrast_is_the_cross_entropy_with_shared_targets() {
         let rows = |smoothing| {
             (0..2)
-                .map(|r| naive_row(&VALUES[3 * r..3 * r + 3], &RELATIONS[3 * r..3 * r + 3], smoothing))
+                .map(|r| {
+                    naive_row(
+                        &VALUES[3 * r..3 * r + 3],
+                        &RELATIONS[3 * r..3 * r + 3],
+                        smoothing,
+                    )
+                })
                 .sum::<f64>()
                 / 2.0
         };
@@ -292,7 +307,10 @@ mod tests {
         };
         let back = (column(0) + column(1) + column(2)) / 3.0;
         let (found, _) = on_values(|g, x, cells| contrast(g, x, cells, 0.0));
-        assert!((found - f64::midpoint(rows(0.0), back)).abs() < 1e-5, "{found}");
+        assert!(
+            (found - f64::midpoint(rows(0.0), back)).abs() < 1e-5,
+            "{found}"
+        );
     }
 
     #[test]
@@ -322,7 +340,9 @@ mod tests {
     fn pooling_by_pairs_takes_the_nearest_queries() {
         let g = Graph::inference(&Cpu::default());
         // Two items of two queries each, at right angles but for the second queries.
-        let a = g.constant(vec![1., 0., 0., 1., 1., 0., -1., 0.], (4, 2)).expect("fits");
+        let a = g
+            .constant(vec![1., 0., 0., 1., 1., 0., -1., 0.], (4, 2))
+            .expect("fits");
         let b = g.constant(vec![0., 2., -3., 0.], (2, 2)).expect("fits");
         let best = similarity(&g, &a, &b, 2, Pooling::MaxPair).expect("fits");
         assert_eq!((best.shape(), best.to_vec()), ((2, 1), vec![1.0, 1.0]));
