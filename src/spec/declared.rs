@@ -223,14 +223,14 @@ fn header_name(key: &str, span: Span, findings: &mut Findings) -> Option<(String
     let reference = match parse(key) {
         Ok(reference) if is_name(reference.name) => reference,
         _ => {
-            findings.add(bad_name("stage", key, span));
+            findings.add(bad_name("a stage", key, span));
             return None;
         }
     };
     let axes = match reference.arms {
         Arms::Equal => Vec::new(),
         Arms::All => {
-            findings.add(bad_name("stage", key, span));
+            findings.add(bad_name("a stage", key, span));
             return None;
         }
         Arms::Where(pairs) => pairs
