@@ -153,6 +153,7 @@ impl Builder<'_> {
             params: self.params,
             axes: &declared.axes,
             arm: &instance.arm,
+            broken: declared.broken,
         };
         let mut own = Own::default();
         let mut params: Vec<Entry> = Vec::new();

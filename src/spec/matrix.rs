@@ -255,6 +255,8 @@ pub(super) struct ArmLookup<'a> {
     pub(super) params: &'a Params,
     pub(super) axes: &'a [Axis],
     pub(super) arm: &'a [usize],
+    /// Whether the matrix had a problem: then nothing is known of its values and nothing said.
+    pub(super) broken: bool,
 }
 
 impl<'a> ArmLookup<'a> {
@@ -281,6 +283,9 @@ impl Lookup for ArmLookup<'_> {
     fn value(&mut self, path: &[&str], at: Span, findings: &mut Findings) -> Option<Node> {
         if path[0] != "matrix" {
             return self.params.find(path, at, findings).cloned();
+        }
+        if self.broken {
+            return None;
         }
         let whole = path.join(".");
         let stage = self.stage;

@@ -20,6 +20,13 @@ fn options(profile: Option<&str>, set: &[(&str, &str)]) -> LoadOptions {
 }
 
 #[test]
+fn pipelines_and_errors_cross_threads() {
+    fn crosses<T: Send + Sync>() {}
+    crosses::<Pipeline>();
+    crosses::<crate::spec::SpecErrors>();
+}
+
+#[test]
 fn a_stage_has_every_default() {
     let pipeline = load_text(
         r#"

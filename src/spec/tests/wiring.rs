@@ -15,6 +15,10 @@ fn matrices() {
             "[stage.a]\nkind = 'ingest'\nsource = 'x'\nmatrix = { seed = '${none}' }\n[params]\nnone = []"
         ),
         (
+            "empty axis in use",
+            "[stage.a]\nkind = 'phase-1'\nmatrix = { seed = [] }\nseed = '${matrix.seed}'\nsteps = '${matrix.seed}'\ninputs.items = 'cf'\n[stage.b]\nkind = 'table'\ninputs.rows = 'a[*]'"
+        ),
+        (
             "no named arms",
             "[stage.a]\nkind = 'ingest'\nsource = 'x'\nmatrix.arm = {}"
         ),
