@@ -324,6 +324,20 @@ source = "x"
         );
     }
 
+    /// The limit is a hundred times what it takes, so that a busy machine passes and anything quadratic does not.
+    #[test]
+    fn ten_thousand_stages_connect_quickly() {
+        let pipeline = load_text(&crate::spec::testing::long(10_000)).unwrap();
+        let watch = crate::clock::Stopwatch::start();
+        let graph = StageGraph::build(&pipeline).unwrap();
+        assert_eq!(graph.order().len(), 10_002);
+        let last = graph.position("train9999").unwrap();
+        assert_eq!(graph.ancestors(&[last]).len(), 101);
+        assert_eq!(graph.critical_path(|_| 1.0)[0], 102.0);
+        let seconds = watch.seconds();
+        assert!(seconds < 2.0, "{seconds:.2} s");
+    }
+
     proptest! {
         #[test]
         fn the_order_respects_every_edge(edges in prop::collection::vec((0usize..20, 0usize..20), 0..60)) {

@@ -5,6 +5,7 @@ use super::inputs::Link;
 use super::problem::{Finding, Findings};
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Reports one shortest cycle of every knot of stages. `links` are by instance.
@@ -49,8 +50,8 @@ fn report(
                 add(stages, links, &path, findings);
                 return;
             }
-            if !reached.contains_key(&link.from) {
-                reached.insert(link.from, at);
+            if let Entry::Vacant(place) = reached.entry(link.from) {
+                place.insert(at);
                 queue.push_back(link.from);
             }
         }
@@ -66,17 +67,14 @@ fn add(stages: &Stages, links: &[Vec<Link>], path: &[usize], findings: &mut Find
     // Arms of a sweep have equal cycles: by stage names they are one.
     let distinct: BTreeSet<&str> = path.iter().map(|&at| name(at)).collect();
     let by_id = distinct.len() + 1 < path.len();
-    let words: Vec<String> = path
-        .iter()
-        .map(|&at| {
-            let shown = if by_id {
-                stages.instances[at].id.as_str()
-            } else {
-                name(at)
-            };
-            format!("`{shown}`")
-        })
-        .collect();
+    let shown = |at: usize| {
+        if by_id {
+            stages.instances[at].id.as_str()
+        } else {
+            name(at)
+        }
+    };
+    let words: Vec<String> = path.iter().map(|&at| format!("`{}`", shown(at))).collect();
     let span = |from: usize, to: usize| {
         links[to]
             .iter()
@@ -93,10 +91,11 @@ fn add(stages: &Stages, links: &[Vec<Link>], path: &[usize], findings: &mut Find
     };
     let mut finding = Finding::new(start, message);
     for pair in path.windows(2).skip(1) {
-        if let Some(place) = span(pair[0], pair[1]) {
+        // Arms of one stage share the reference.
+        if let Some(place) = span(pair[0], pair[1]).filter(|&place| place != start) {
             finding = finding.related(
                 place,
-                format!("`{}` waits for `{}`", name(pair[1]), name(pair[0])),
+                format!("`{}` waits for `{}`", shown(pair[1]), shown(pair[0])),
             );
         }
     }

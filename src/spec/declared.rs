@@ -27,6 +27,8 @@ pub(super) struct Declared {
     /// `None` after a problem.
     pub(super) kind: Option<&'static Kind>,
     pub(super) axes: Vec<Axis>,
+    /// Whether the matrix had a problem, so that the arms are not known.
+    pub(super) broken: bool,
 }
 
 /// One arm of a declared stage; of a stage without a matrix there is one.
@@ -123,8 +125,8 @@ pub(super) fn declare(
     let kinds: BTreeMap<&str, &'static Kind> = kinds.iter().map(|kind| (kind.name, kind)).collect();
     let mut stages = Stages::default();
     for entry in std::mem::take(&mut document.stages) {
-        if let Some((declared, broken)) = declared(entry, params, &kinds, findings) {
-            stages.add(declared, broken, findings);
+        if let Some(declared) = declared(entry, params, &kinds, findings) {
+            stages.add(declared, findings);
         }
     }
     stages
@@ -177,13 +179,13 @@ fn override_keys(document: &mut Document, active: Option<&str>, findings: &mut F
     }
 }
 
-/// The stage, and whether its matrix has a problem. `None` when not even the name is right.
+/// `None` when not even the name is right.
 fn declared(
     entry: Entry,
     params: &Params,
     kinds: &BTreeMap<&str, &'static Kind>,
     findings: &mut Findings,
-) -> Option<(Declared, bool)> {
+) -> Option<Declared> {
     let Value::Table(entries) = entry.node.value else {
         return None;
     };
@@ -208,14 +210,14 @@ fn declared(
             Vec::new()
         }),
     };
-    let declared = Declared {
+    Some(Declared {
         name,
         header,
         entries,
         kind,
         axes,
-    };
-    Some((declared, broken))
+        broken,
+    })
 }
 
 /// Reads `NAME`, or the `"NAME[axis=value]"` of an expanded file: one arm by itself.
@@ -223,14 +225,14 @@ fn header_name(key: &str, span: Span, findings: &mut Findings) -> Option<(String
     let reference = match parse(key) {
         Ok(reference) if is_name(reference.name) => reference,
         _ => {
-            findings.add(bad_name("stage", key, span));
+            findings.add(bad_name("a stage", key, span));
             return None;
         }
     };
     let axes = match reference.arms {
         Arms::Equal => Vec::new(),
         Arms::All => {
-            findings.add(bad_name("stage", key, span));
+            findings.add(bad_name("a stage", key, span));
             return None;
         }
         Arms::Where(pairs) => pairs
@@ -290,7 +292,7 @@ fn kind(
 }
 
 impl Stages {
-    fn add(&mut self, declared: Declared, broken: bool, findings: &mut Findings) {
+    fn add(&mut self, declared: Declared, findings: &mut Findings) {
         let axes: Vec<String> = declared.axes.iter().map(|axis| axis.name.clone()).collect();
         let distinct: BTreeSet<&String> = axes.iter().collect();
         if distinct.len() < axes.len() {
@@ -310,7 +312,7 @@ impl Stages {
                 axes: axes.clone(),
                 members: Vec::new(),
                 output,
-                broken,
+                broken: declared.broken,
                 by_arm: BTreeMap::new(),
             });
         if group.axes != axes || (group.output != output && output.is_some()) {

@@ -219,7 +219,7 @@ impl Reader<'_> {
     }
 
     fn param(&mut self, entry: Entry) {
-        let right = self.name("parameter", &entry);
+        let right = self.name("a parameter", &entry);
         if entry.key == "matrix" {
             self.findings.add(
                 Finding::new(entry.key_span, "a parameter cannot be called `matrix`")
@@ -231,7 +231,7 @@ impl Reader<'_> {
     }
 
     fn profile(&mut self, entry: Entry) {
-        if !self.name("profile", &entry) {
+        if !self.name("a profile", &entry) {
             return;
         }
         let name = entry.key.clone();
@@ -285,14 +285,12 @@ impl Reader<'_> {
     }
 
     fn table(&mut self, entry: Entry, what: &str) -> Vec<Entry> {
-        match entry.node.value {
-            Value::Table(entries) => entries,
-            _ => {
-                self.findings
-                    .add(wrong_type(&format!("`{what}`"), &entry.node, "a table"));
-                Vec::new()
-            }
+        if let Value::Table(entries) = entry.node.value {
+            return entries;
         }
+        self.findings
+            .add(wrong_type(&format!("`{what}`"), &entry.node, "a table"));
+        Vec::new()
     }
 
     fn text_value(&mut self, entry: &Entry) -> bool {
@@ -343,7 +341,7 @@ pub(super) fn wrong_type(what: &str, node: &Node, expected: &str) -> Finding {
 pub(super) fn bad_name(what: &str, name: &str, span: Span) -> Finding {
     Finding::new(
         span,
-        format!("`{name}` is no name for a {what}: letters, digits, `_` and `-` are allowed"),
+        format!("`{name}` is no name for {what}: letters, digits, `_` and `-` are allowed"),
     )
 }
 

@@ -2,7 +2,7 @@
 
 use super::declared::{Group, Stages};
 use super::document::wrong_type;
-use super::names::suggest;
+use super::names::{is_near, listed, suggest};
 use super::problem::{Finding, Findings};
 use super::reference::{Arms, parse};
 use super::source::Span;
@@ -68,10 +68,12 @@ impl<'a> Inputs<'a> {
             }
             return Vec::new();
         };
-        for entry in entries {
-            if kind.port(&entry.key).is_none() {
-                findings.add(unknown_port(stage, entry, kind));
-            }
+        let unknown: Vec<&Entry> = entries
+            .iter()
+            .filter(|entry| kind.port(&entry.key).is_none())
+            .collect();
+        for entry in &unknown {
+            findings.add(unknown_port(stage, entry, kind));
         }
         let mut ports = Vec::new();
         for port in kind.ports {
@@ -81,7 +83,12 @@ impl<'a> Inputs<'a> {
                 |entry| self.port(at, entry, Some(port), findings),
             );
             let Some(links) = links else { continue };
+            // "did you mean" has named it already.
+            let misspelt = || unknown.iter().any(|entry| is_near(&entry.key, port.name));
             if links.is_empty() && port.arity != Arity::Optional {
+                if entry.is_none() && misspelt() {
+                    continue;
+                }
                 let at = entry.map_or(declared.header, |entry| entry.node.span);
                 findings.add(
                     Finding::new(
@@ -313,7 +320,7 @@ impl<'a> Inputs<'a> {
                 .iter()
                 .filter(|axis| !own.contains_key(axis.as_str()))
                 .collect();
-            let axes = super::names::listed(lacking.iter().map(|axis| axis.as_str()));
+            let axes = listed(lacking.iter().map(|axis| axis.as_str()));
             let mut finding = Finding::new(
                 span,
                 format!("stage `{stage}`: `{name}` is swept over {axes}, so its name alone does not say which arm"),

@@ -59,7 +59,7 @@ fn build(
             );
         }
     }
-    if document.stages.is_empty() {
+    if document.stages.is_empty() && findings.is_empty() {
         findings.add(
             Finding::new(top, "the pipeline has no stages")
                 .hint("a stage is a table `[stage.NAME]` with a `kind`"),
@@ -153,6 +153,7 @@ impl Builder<'_> {
             params: self.params,
             axes: &declared.axes,
             arm: &instance.arm,
+            broken: declared.broken,
         };
         let mut own = Own::default();
         let mut params: Vec<Entry> = Vec::new();
@@ -286,7 +287,7 @@ fn read_seed(what: &str, node: &Node, findings: &mut Findings) -> Option<u64> {
         Value::Whole(whole) => u64::try_from(whole.number).ok(),
         _ => None,
     };
-    let form = "a whole number from 0 to 18446744073709551615";
+    let form = "a whole number from 0 to 2^64 - 1";
     expect(seed.is_some(), what, node, form, findings);
     seed
 }

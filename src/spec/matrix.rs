@@ -1,7 +1,7 @@
 //! The axes of a swept stage and the values on them.
 
 use super::document::wrong_type;
-use super::interpolate::{Lookup, interpolate};
+use super::interpolate::{Lookup, interpolate, references, split};
 use super::names::{is_name, suggest};
 use super::params::{Params, field};
 use super::problem::{Finding, Findings};
@@ -36,6 +36,7 @@ pub(super) fn axes(
     params: &Params,
     findings: &mut Findings,
 ) -> Option<Vec<Axis>> {
+    let raw = matrix;
     let matrix = interpolate(matrix, &mut ParamsOnly(params), findings)?;
     let Value::Table(entries) = &matrix.value else {
         findings.add(wrong_type(
@@ -54,7 +55,7 @@ pub(super) fn axes(
     }
     let axes: Vec<Option<Axis>> = entries
         .iter()
-        .map(|entry| axis(stage, entry, findings))
+        .map(|entry| axis(stage, entry, &origins(raw, &entry.key, params), findings))
         .collect();
     let axes: Vec<Axis> = axes.into_iter().collect::<Option<_>>()?;
     let arms = axes
@@ -70,10 +71,31 @@ pub(super) fn axes(
     Some(axes)
 }
 
-fn axis(stage: &str, entry: &Entry, findings: &mut Findings) -> Option<Axis> {
+/// Where the values of an axis come from: the references in it, each with its place and value.
+fn origins(matrix: &Node, axis: &str, params: &Params) -> Vec<(Span, String)> {
+    references(matrix.deepest(&[axis]))
+        .into_iter()
+        .filter_map(|reference| {
+            let source = params.peek(&split(&reference))?;
+            Some((source.span, format!("`{reference}` is {}", source.shown())))
+        })
+        .collect()
+}
+
+fn axis(
+    stage: &str,
+    entry: &Entry,
+    origins: &[(Span, String)],
+    findings: &mut Findings,
+) -> Option<Axis> {
+    let explained = |finding: Finding| {
+        origins.iter().fold(finding, |finding, (span, text)| {
+            finding.related(*span, text)
+        })
+    };
     let name = &entry.key;
     if !is_name(name) {
-        findings.add(super::document::bad_name("axis", name, entry.key_span));
+        findings.add(super::document::bad_name("an axis", name, entry.key_span));
         return None;
     }
     let values: Vec<Option<AxisValue>> = match &entry.node.value {
@@ -86,32 +108,32 @@ fn axis(stage: &str, entry: &Entry, findings: &mut Findings) -> Option<Axis> {
             .map(|arm| named_value(stage, name, arm, findings))
             .collect(),
         _ => {
-            findings.add(wrong_type(
+            findings.add(explained(wrong_type(
                 &format!("stage `{stage}`: the axis `{name}` of the matrix"),
                 &entry.node,
                 "a list of values or a table of named arms",
-            ));
+            )));
             return None;
         }
     };
     if values.is_empty() {
-        findings.add(Finding::new(
+        findings.add(explained(Finding::new(
             entry.node.span,
             format!("stage `{stage}`: the axis `{name}` of the matrix has no values"),
-        ));
+        )));
         return None;
     }
     let values: Vec<AxisValue> = values.into_iter().collect::<Option<_>>()?;
     let mut texts = std::collections::BTreeSet::new();
     for value in &values {
         if !texts.insert(&value.text) {
-            findings.add(Finding::new(
+            findings.add(explained(Finding::new(
                 value.node.span,
                 format!(
                     "stage `{stage}`: the axis `{name}` of the matrix has `{}` twice",
                     value.text
                 ),
-            ));
+            )));
             return None;
         }
     }
@@ -166,11 +188,7 @@ fn listed_value(
 
 fn named_value(stage: &str, axis: &str, arm: &Entry, findings: &mut Findings) -> Option<AxisValue> {
     if !is_name(&arm.key) {
-        findings.add(super::document::bad_name(
-            "matrix arm",
-            &arm.key,
-            arm.key_span,
-        ));
+        findings.add(super::document::bad_name("an arm", &arm.key, arm.key_span));
         return None;
     }
     if !matches!(arm.node.value, Value::Table(_)) {
@@ -237,6 +255,8 @@ pub(super) struct ArmLookup<'a> {
     pub(super) params: &'a Params,
     pub(super) axes: &'a [Axis],
     pub(super) arm: &'a [usize],
+    /// Whether the matrix had a problem: then nothing is known of its values and nothing said.
+    pub(super) broken: bool,
 }
 
 impl<'a> ArmLookup<'a> {
@@ -247,7 +267,7 @@ impl<'a> ArmLookup<'a> {
 
     /// What a reference stands for and where that is written; for explaining, so without reports.
     pub(super) fn peek(&self, path: &str) -> Option<&'a Node> {
-        let path = super::interpolate::split(path);
+        let path = split(path);
         if path[0] != "matrix" {
             return self.params.peek(&path);
         }
@@ -263,6 +283,9 @@ impl Lookup for ArmLookup<'_> {
     fn value(&mut self, path: &[&str], at: Span, findings: &mut Findings) -> Option<Node> {
         if path[0] != "matrix" {
             return self.params.find(path, at, findings).cloned();
+        }
+        if self.broken {
+            return None;
         }
         let whole = path.join(".");
         let stage = self.stage;

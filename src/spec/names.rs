@@ -21,13 +21,13 @@ pub(super) fn suggest<'a>(
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .collect();
-    ranked.sort();
+    ranked.sort_unstable();
     ranked.dedup();
     let mut hints = Vec::new();
     let Some(&(distance, nearest)) = ranked.first() else {
         return vec![format!("there are no {what}")];
     };
-    if is_near(distance, name, nearest) {
+    if is_near_distance(distance, name, nearest) {
         hints.push(format!("did you mean `{nearest}`?"));
     }
     let listed: Vec<String> = ranked
@@ -44,10 +44,19 @@ pub(super) fn suggest<'a>(
 }
 
 /// A third of the letters may be wrong, as in cargo and rustc; a name that continues the other is near, too.
-fn is_near(distance: usize, name: &str, candidate: &str) -> bool {
+fn is_near_distance(distance: usize, name: &str, candidate: &str) -> bool {
     let longest = name.chars().count().max(candidate.chars().count());
-    distance <= (longest / 3).max(1)
+    (distance <= (longest / 3).max(1) && distance < longest)
         || (name.len() >= 3 && (candidate.starts_with(name) || name.starts_with(candidate)))
+}
+
+/// Whether one name may be a slip for the other.
+pub(super) fn is_near(name: &str, candidate: &str) -> bool {
+    is_near_distance(
+        strsim::damerau_levenshtein(name, candidate),
+        name,
+        candidate,
+    )
 }
 
 /// "`a`, `b` and `c`".

@@ -5,7 +5,7 @@ use super::matrix::ArmLookup;
 use super::names::suggest;
 use super::problem::{Finding, Findings};
 use super::source::Span;
-use super::value::{Entry, Mark, Node, WHOLE_TABLE, get, marks, to_serde};
+use super::value::{Entry, Mark, Node, Path, Value, WHOLE_TABLE, get, marks, to_serde};
 use crate::stages::{AnyStage, Kind};
 use std::collections::BTreeSet;
 use toml::Spanned;
@@ -30,20 +30,22 @@ impl Reading<'_> {
     pub(super) fn read(
         &self,
         mut entries: Vec<Entry>,
-        mut missing: BTreeSet<String>,
+        missing: BTreeSet<String>,
         findings: &mut Findings,
     ) -> Option<serde_json::Value> {
+        let mut gone: BTreeSet<Path> = missing.into_iter().map(|key| vec![key]).collect();
         entries.retain(|entry| match entry.node.not_finite() {
             None => true,
             Some((_, number)) => {
                 let path = vec![entry.key.clone()];
+                let number = number.to_string().to_lowercase();
                 let message = format!("is {number}, but must be a finite number");
                 findings.add(self.about(&path, &entry.node, &message));
-                missing.insert(entry.key.clone());
+                gone.insert(path);
                 false
             }
         });
-        // serde stops at the first error: take its parameter out and try again.
+        // serde stops at the first error: take out what is wrong and try again.
         let stage = loop {
             let table = Spanned::new(WHOLE_TABLE, DeValue::Table(to_serde(&entries)));
             let error = match (self.kind.from_toml)(ValueDeserializer::from(table)) {
@@ -53,19 +55,17 @@ impl Reading<'_> {
             let marks = marks(&entries, self.header);
             let at = error.span().map_or(0, |place| place.start);
             let mark = marks.get(at).unwrap_or(&marks[0]);
-            match self.explain(error.message(), mark, &entries, &missing) {
-                Some(finding) => findings.add(finding),
-                None => return None,
+            if !follows(error.message(), mark, &gone) {
+                findings.add(self.explain(error.message(), mark, &entries));
             }
-            let Some(wrong) = mark.path.first().cloned() else {
+            if mark.path.is_empty() {
                 return None;
-            };
-            entries.retain(|entry| entry.key != wrong);
-            missing.insert(wrong);
+            }
+            gone.insert(take_out(&mut entries, &mark.path));
         };
-        let right = self.sensible(stage.as_ref(), &entries, &missing, findings);
-        if right && missing.is_empty() {
-            self.exact(stage.as_ref(), findings)
+        let right = self.sensible(stage.as_ref(), &entries, &gone, findings);
+        if right && gone.is_empty() {
+            self.exact(stage.as_ref(), &entries, findings)
         } else {
             None
         }
@@ -77,18 +77,18 @@ impl Reading<'_> {
         &self,
         stage: &dyn AnyStage,
         entries: &[Entry],
-        missing: &BTreeSet<String>,
+        gone: &BTreeSet<Path>,
         findings: &mut Findings,
     ) -> bool {
+        let is_gone = |name: &str| gone.iter().any(|path| path[0] == name);
         let problems = stage.problems();
         for problem in &problems {
             let field = problem.field.replace('[', ".").replace(']', "");
-            let path: Vec<String> = field.split('.').map(str::to_owned).collect();
-            let mentioned = quoted(&problem.message);
-            let mut subjects = mentioned.iter().map(|name| name.split('.').next());
-            if missing.contains(&path[0])
-                || subjects.any(|name| name.is_some_and(|name| missing.contains(name)))
-            {
+            let path: Path = field.split('.').map(str::to_owned).collect();
+            let mut mentioned = quoted(&problem.message)
+                .into_iter()
+                .filter_map(|name| name.split('.').next());
+            if is_gone(&path[0]) || mentioned.any(is_gone) {
                 continue;
             }
             let finding = match get(entries, &path[0]) {
@@ -113,22 +113,45 @@ impl Reading<'_> {
     }
 
     /// The parameters as JSON, if they survive the way to a worker.
-    fn exact(&self, stage: &dyn AnyStage, findings: &mut Findings) -> Option<serde_json::Value> {
+    fn exact(
+        &self,
+        stage: &dyn AnyStage,
+        entries: &[Entry],
+        findings: &mut Findings,
+    ) -> Option<serde_json::Value> {
         let params = stage.params();
         match (self.kind.from_json)(params.clone()) {
-            Ok(again) if again.params() == params => Some(params),
-            // A number beyond the range of its type, such as 1e300 as f32.
-            _ => {
-                findings.add(Finding::new(
-                    self.header,
-                    format!(
-                        "stage `{}`: a parameter cannot be written down exactly: {params}",
-                        self.name
-                    ),
-                ));
-                None
-            }
+            Ok(again) if again.params() == params => return Some(params),
+            _ => {}
         }
+        // A number beyond the range of its type, such as 1e300 as f32, has become infinite, which JSON calls null.
+        let lost = marks(entries, self.header).into_iter().find(|mark| {
+            let value = mark
+                .path
+                .iter()
+                .try_fold(&params, |value, part| match value {
+                    serde_json::Value::Array(values) => values.get(part.parse::<usize>().ok()?),
+                    _ => value.get(part),
+                });
+            value.is_some_and(serde_json::Value::is_null)
+        });
+        let finding = match lost.and_then(|mark| Some((get(entries, &mark.path[0])?, mark.path))) {
+            Some((entry, path)) => {
+                let rest: Vec<&str> = path[1..].iter().map(String::as_str).collect();
+                let shown = entry.node.deepest(&rest).shown();
+                let message = format!("is {shown}, which is too large for its type");
+                self.about(&path, &entry.node, &message)
+            }
+            None => Finding::new(
+                self.header,
+                format!(
+                    "stage `{}`: the kind `{}` does not read back the parameters that it wrote: {params}",
+                    self.name, self.kind.name
+                ),
+            ),
+        };
+        findings.add(finding);
+        None
     }
 
     /// A problem with the value at `path` of a parameter, which is `node`.
@@ -164,30 +187,20 @@ impl Reading<'_> {
         finding
     }
 
-    /// Turns serde's sentence into ours. `None` when it only follows from something reported already.
-    fn explain(
-        &self,
-        message: &str,
-        mark: &Mark,
-        entries: &[Entry],
-        missing: &BTreeSet<String>,
-    ) -> Option<Finding> {
+    /// Turns serde's sentence into ours.
+    fn explain(&self, message: &str, mark: &Mark, entries: &[Entry]) -> Finding {
         let stage = self.name;
         let words = quoted(message);
         if message.starts_with("missing field") {
-            let field = words.first().copied().unwrap_or_default();
-            if mark.path.is_empty() && missing.contains(field) {
-                return None;
-            }
             let mut path = mark.path.clone();
-            path.push(field.to_owned());
-            return Some(Finding::new(
+            path.extend(words.first().map(|field| (*field).to_owned()));
+            return Finding::new(
                 mark.span,
                 format!(
                     "stage `{stage}`: the parameter `{}` is missing",
                     written(&path)
                 ),
-            ));
+            );
         }
         let known = || words.iter().skip(1).copied();
         if message.starts_with("unknown field") {
@@ -204,16 +217,14 @@ impl Reading<'_> {
                 }
                 hints
             };
-            return Some(
-                Finding::new(
-                    mark.span,
-                    format!(
-                        "stage `{stage}`: unknown parameter `{}`",
-                        written(&mark.path)
-                    ),
-                )
-                .hints(hints),
-            );
+            return Finding::new(
+                mark.span,
+                format!(
+                    "stage `{stage}`: unknown parameter `{}`",
+                    written(&mark.path)
+                ),
+            )
+            .hints(hints);
         }
         let found = mark.path.first().and_then(|first| {
             let rest: Vec<&str> = mark.path[1..].iter().map(String::as_str).collect();
@@ -232,7 +243,7 @@ impl Reading<'_> {
             // The message has the list already.
             let mut near = suggest(variant, "values", known());
             near.pop();
-            return Some(self.finding(mark.span, &mark.path, &text).hints(near));
+            return self.finding(mark.span, &mark.path, &text).hints(near);
         }
         let text = match message.split_once(", expected ") {
             Some((start, wanted)) if start.starts_with("invalid ") => {
@@ -244,13 +255,37 @@ impl Reading<'_> {
             _ => format!("is {shown}: {message}"),
         };
         if mark.path.is_empty() {
-            return Some(Finding::new(
-                mark.span,
-                format!("stage `{stage}`: {message}"),
-            ));
+            return Finding::new(mark.span, format!("stage `{stage}`: {message}"));
         }
-        Some(self.finding(mark.span, &mark.path, &text))
+        self.finding(mark.span, &mark.path, &text)
     }
+}
+
+/// Whether an error only follows from what has been taken out: a table lacks it, or is no longer what it was.
+fn follows(message: &str, mark: &Mark, gone: &BTreeSet<Path>) -> bool {
+    if message.starts_with("missing field") {
+        let mut path = mark.path.clone();
+        path.extend(quoted(message).first().map(|field| (*field).to_owned()));
+        return gone.contains(&path);
+    }
+    !mark.path.is_empty() && gone.iter().any(|path| path.starts_with(&mark.path))
+}
+
+/// Takes the value at `path` out of its table; what is in a list goes with the list. Returns what was taken.
+fn take_out(entries: &mut Vec<Entry>, path: &[String]) -> Path {
+    let key = &path[0];
+    if let (Some(entry), true) = (
+        entries.iter_mut().find(|entry| entry.key == *key),
+        path.len() > 1,
+    ) {
+        if let Value::Table(inner) = &mut entry.node.value {
+            let mut taken = vec![key.clone()];
+            taken.extend(take_out(inner, &path[1..]));
+            return taken;
+        }
+    }
+    entries.retain(|entry| entry.key != *key);
+    vec![key.clone()]
 }
 
 /// A list or table by its type, anything else by its value.

@@ -2,7 +2,7 @@
 
 use super::Location;
 use super::source::{Sources, Span};
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -62,9 +62,14 @@ impl SpecErrors {
     }
 
     fn report<'a>(&'a self, problem: &'a SpecProblem) -> Group<'a> {
-        let mut group = Level::ERROR
-            .primary_title(&*problem.message)
-            .element(self.snippet(problem.span, AnnotationKind::Primary, None));
+        let mut group = Group::with_title(Level::ERROR.primary_title(&*problem.message));
+        // A file that is empty or cannot be read has no line to show.
+        let (source, _) = self.sources.find(problem.span);
+        group = if source.text.is_empty() {
+            group.element(Origin::path(source.name.display().to_string()))
+        } else {
+            group.element(self.snippet(problem.span, AnnotationKind::Primary, None))
+        };
         for (place, &span) in problem.related.iter().zip(&problem.related_spans) {
             group = group.element(self.snippet(span, AnnotationKind::Context, Some(&place.text)));
         }

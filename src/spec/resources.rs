@@ -123,8 +123,8 @@ mod tests {
 
     #[test]
     fn times_add_up() {
-        assert_eq!(duration("30m"), Some(Duration::from_secs(1800)));
-        assert_eq!(duration("1h 30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(duration("30m"), Some(Duration::from_mins(30)));
+        assert_eq!(duration("1h 30m"), Some(Duration::from_mins(90)));
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
         for wrong in [
             "",

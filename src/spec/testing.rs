@@ -3,6 +3,7 @@
 use super::{LoadOptions, Pipeline, SpecErrors, load_with};
 use crate::stages::{ArtifactKind, Kind, Port, Problem, Stage, StageContext, StageError};
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
@@ -38,6 +39,25 @@ pub(crate) fn problems_of(text: &str) -> String {
         Ok(_) => "no problems".to_owned(),
         Err(errors) => errors.render(false),
     }
+}
+
+/// A file of `count` stages in chains of a hundred.
+pub(crate) fn long(count: usize) -> String {
+    let mut text = String::from(
+        "[params]\nsteps = 3\n[stage.catalog]\nkind = 'ingest'\nsource = 'x'\n[stage.cf]\nkind = 'fit-cf'\ninputs.interactions = 'catalog'\n",
+    );
+    for at in 0..count {
+        let start = if at % 100 == 0 {
+            String::new()
+        } else {
+            format!(", start = \"train{}\"", at - 1)
+        };
+        let _ = write!(
+            text,
+            "[stage.train{at}]\nkind = \"phase-1\"\nsteps = \"${{steps}}\"\nlosses = [\"als\", \"bpr\"]\ninputs = {{ items = \"cf\"{start} }}\n"
+        );
+    }
+    text
 }
 
 macro_rules! kind {
@@ -97,7 +117,8 @@ pub(crate) struct Fit {
 pub(crate) enum Loss {
     Als,
     Bpr,
-    WarpLoss,
+    #[serde(rename = "warp-loss")]
+    Warp,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -141,7 +162,7 @@ kind!(
             .into_iter()
             .chain(Problem::above("regularisation", this.regularisation, 0.0))
             .collect();
-        if this.model.heads == 0 || this.model.width % this.model.heads != 0 {
+        if this.model.heads == 0 || !this.model.width.is_multiple_of(this.model.heads) {
             problems.push(Problem::new(
                 "model.heads",
                 format!(

@@ -59,27 +59,21 @@ impl Node {
         let value = match value.get_ref() {
             DeValue::String(text) => Value::Text(text.to_string()),
             DeValue::Integer(digits) => {
-                match i128::from_str_radix(digits.as_str(), digits.radix()) {
-                    Ok(number) => Value::Whole(number.into()),
-                    Err(_) => {
-                        findings.add(Finding::new(
-                            span,
-                            format!("`{digits}` is too large for a whole number"),
-                        ));
-                        Value::Whole(0.into())
-                    }
+                let number = i128::from_str_radix(digits.as_str(), digits.radix());
+                if number.is_err() {
+                    let message = format!("`{digits}` is too large for a whole number");
+                    findings.add(Finding::new(span, message));
                 }
+                Value::Whole(number.unwrap_or_default().into())
             }
-            DeValue::Float(digits) => match digits.as_str().parse::<f64>() {
-                Ok(number) => Value::Real(number.into()),
-                Err(_) => {
-                    findings.add(Finding::new(
-                        span,
-                        format!("`{}` is not a number", digits.as_str()),
-                    ));
-                    Value::Real(0.0.into())
+            DeValue::Float(digits) => {
+                let number = digits.as_str().parse::<f64>();
+                if number.is_err() {
+                    let message = format!("`{}` is not a number", digits.as_str());
+                    findings.add(Finding::new(span, message));
                 }
-            },
+                Value::Real(number.unwrap_or_default().into())
+            }
             DeValue::Boolean(truth) => Value::Truth(*truth),
             DeValue::Datetime(moment) => Value::Moment(*moment),
             DeValue::Array(values) => Value::List(

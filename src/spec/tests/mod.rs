@@ -4,3 +4,4 @@ mod expanding;
 mod messages;
 mod properties;
 mod resolving;
+mod wiring;

@@ -20,6 +20,13 @@ fn options(profile: Option<&str>, set: &[(&str, &str)]) -> LoadOptions {
 }
 
 #[test]
+fn pipelines_and_errors_cross_threads() {
+    fn crosses<T: Send + Sync>() {}
+    crosses::<Pipeline>();
+    crosses::<crate::spec::SpecErrors>();
+}
+
+#[test]
 fn a_stage_has_every_default() {
     let pipeline = load_text(
         r#"
@@ -54,7 +61,7 @@ seed = 18446744073709551615
     );
     assert_eq!(cf.cpus, 2);
     assert_eq!(cf.memory, Some(2 << 30));
-    assert_eq!(cf.timeout, Some(Duration::from_secs(5400)));
+    assert_eq!(cf.timeout, Some(Duration::from_mins(90)));
     assert_eq!(cf.seed, u64::MAX);
     assert_eq!(cf.location.to_string(), "p.toml:5:8");
     assert_eq!(cf.stage().params(), cf.params);
