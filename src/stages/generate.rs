@@ -124,13 +124,16 @@ impl Generate {
             .filter(|text| text.len() == self.max_new_tokens)
             .count();
         let empty = texts.iter().filter(|text| text.is_empty()).count();
-        let generations = examples.iter().zip(&texts).map(|(example, text)| Generation {
-            task: &example.task,
-            items: &example.items,
-            prompt: &example.prompt,
-            target: &example.target,
-            generated: tokenizer.decode(text),
-        });
+        let generations = examples
+            .iter()
+            .zip(&texts)
+            .map(|(example, text)| Generation {
+                task: &example.task,
+                items: &example.items,
+                prompt: &example.prompt,
+                target: &example.target,
+                generated: tokenizer.decode(text),
+            });
         json::write_lines(&context.out("generations.jsonl"), generations)?;
         let summary: BTreeMap<&str, usize> = [
             ("texts", texts.len()),

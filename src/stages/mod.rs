@@ -9,9 +9,9 @@ mod combine;
 mod context;
 mod embed_text;
 mod error;
+mod evaluate;
 mod fit_cf;
 mod fit_encoder;
-mod evaluate;
 mod generate;
 mod ingest;
 mod kind;
@@ -23,12 +23,12 @@ mod phase_1;
 mod phase_2;
 mod registry;
 mod split;
+mod table;
+mod tasks;
 mod texts;
 mod tokenizer;
 #[cfg(test)]
 mod vectors_tests;
-mod table;
-mod tasks;
 
 pub use context::{InputArtifact, StageContext};
 pub use error::StageError;

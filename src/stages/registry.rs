@@ -4,6 +4,7 @@ use super::Kind;
 use super::backbone::Backbone;
 use super::combine::Combine;
 use super::embed_text::EmbedText;
+use super::evaluate::Evaluate;
 use super::fit_cf::FitCf;
 use super::fit_encoder::FitEncoder;
 use super::generate::Generate;
@@ -12,10 +13,9 @@ use super::pairs::Pairs;
 use super::phase_1::Phase1Stage;
 use super::phase_2::Phase2;
 use super::split::Split;
-use super::tokenizer::TrainTokenizer;
-use super::evaluate::Evaluate;
 use super::table::Table;
 use super::tasks::Tasks;
+use super::tokenizer::TrainTokenizer;
 
 const REGISTRY: &[Kind] = &[
     Kind::of::<Ingest>(),
@@ -25,14 +25,14 @@ const REGISTRY: &[Kind] = &[
     Kind::of::<EmbedText>(),
     Kind::of::<Combine>(),
     Kind::of::<Pairs>(),
-    Kind::of::<TrainTokenizer>(),
     Kind::of::<Tasks>(),
-    Kind::of::<Evaluate>(),
-    Kind::of::<Table>(),
+    Kind::of::<TrainTokenizer>(),
     Kind::of::<Backbone>(),
     Kind::of::<Phase1Stage>(),
     Kind::of::<Phase2>(),
     Kind::of::<Generate>(),
+    Kind::of::<Evaluate>(),
+    Kind::of::<Table>(),
 ];
 
 /// Every kind, in the order in which a pipeline usually has them.
