@@ -141,7 +141,8 @@ fn long_description(film: &Facts, wording: u64) -> String {
 }
 
 fn change(how: &str, reaction: &str, turn: &str, film: &Facts, wording: u64) -> String {
-    let (kind, mood, theme, hero) = (&film.kind, &film.mood, film.theme(), film.hero());
+    let (mood, theme, hero) = (&film.mood, film.theme(), film.hero());
+    let kind = format!("{}{}", film.kind, film.era);
     let stage = film
         .place
         .as_ref()
@@ -202,7 +203,7 @@ fn viewer(film: &Facts, wording: u64) -> String {
 
 fn pitch(film: &Facts, wording: u64) -> String {
     let (plot, theme, good) = (film.plot(), film.theme(), &film.strengths[0]);
-    let (a_film, place) = (film.a_film(), film.set_in());
+    let (a_film, place) = (film.a_dated_film(), film.set_in());
     match wording {
         0 => format!(
             "Imagine {a_film}{place} that {plot}. With {good} it will win {}.",
