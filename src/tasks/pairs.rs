@@ -223,7 +223,7 @@ mod tests {
 
     fn all(a: &Item, b: &Item) -> String {
         let (a, b) = (Facts::of(a), Facts::of(b));
-        let mut out = String::new();
+        let mut out = Vec::new();
         for task in Task::ALL.into_iter().filter(|task| task.is_pair()) {
             for wording in 0..WORDINGS {
                 let text = target(task, &[&a, &b], wording);
@@ -232,10 +232,10 @@ mod tests {
                     (10..=55).contains(&n),
                     "{task:?} {wording}, {n} words: {text}"
                 );
-                out.push_str(&format!("{}: {text}\n", task.name()));
+                out.push(format!("{}: {text}", task.name()));
             }
         }
-        out
+        out.join("\n")
     }
 
     fn other() -> Item {

@@ -319,7 +319,7 @@ mod tests {
 
     fn all(item: &Item) -> String {
         let facts = Facts::of(item);
-        let mut out = String::new();
+        let mut out = Vec::new();
         for task in Task::ALL.into_iter().filter(|task| !task.is_pair()) {
             for wording in 0..WORDINGS {
                 let text = target(task, &[&facts], wording);
@@ -328,10 +328,10 @@ mod tests {
                     (10..=50).contains(&n),
                     "{task:?} {wording}, {n} words: {text}"
                 );
-                out.push_str(&format!("{}: {text}\n", task.name()));
+                out.push(format!("{}: {text}", task.name()));
             }
         }
-        out
+        out.join("\n")
     }
 
     #[test]
