@@ -78,3 +78,31 @@ pub(super) fn give_back(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dfdx::shapes::Axes2;
+    use dfdx::tensor::TensorFromVec as _;
+    use dfdx::tensor_ops::{BroadcastTo as _, PermuteTo as _};
+
+    #[test]
+    fn views_that_are_not_contiguous_are_copied_in_order() {
+        let device = Cpu::default();
+        for (rows, columns) in [(1, 1), (1, 5), (5, 1), (2, 2), (3, 4)] {
+            let values: Vec<f32> = (0..rows * columns).map(|x| x as f32).collect();
+            let tensor = device.tensor_from_vec(values.clone(), (rows, columns));
+            let plain = Matrix::from_tensor(tensor.clone(), true);
+            assert!(matches!(read(&plain), Cow::Borrowed(found) if found == values));
+            let turned = Matrix::from_tensor(tensor.permute::<_, Axes2<1, 0>>(), true);
+            let expected: Vec<f32> = (0..rows * columns)
+                .map(|at| values[at % rows * columns + at / rows])
+                .collect();
+            assert_eq!(*read(&turned), expected);
+        }
+        let row = device.tensor_from_vec(vec![1.0, 2.0], (2,));
+        let wide = row.broadcast_like::<_, dfdx::shapes::Axis<0>>(&(3, 2));
+        let wide = Matrix::from_tensor(wide, true);
+        assert_eq!(*read(&wide), [1.0, 2.0, 1.0, 2.0, 1.0, 2.0]);
+    }
+}
