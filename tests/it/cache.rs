@@ -38,12 +38,12 @@ representation = "behavioural"
 "#;
 
 fn overwrite_keeping_mode(path: &Path, change: impl Fn(&mut Vec<u8>)) {
-    let mode = std::fs::metadata(path).expect("a file").permissions();
-    let mut bytes = std::fs::read(path).expect("read");
+    let mode = fs_err::metadata(path).expect("a file").permissions();
+    let mut bytes = fs_err::read(path).expect("read");
     change(&mut bytes);
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).expect("opened");
-    std::fs::write(path, bytes).expect("written");
-    std::fs::set_permissions(path, mode).expect("closed");
+    fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o644)).expect("opened");
+    fs_err::write(path, bytes).expect("written");
+    fs_err::set_permissions(path, mode).expect("closed");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_truncated_and_a_deleted_file_are_repaired() {
     let file = project.artifact("cf").join("factors.safetensors");
     overwrite_keeping_mode(&file, |bytes| bytes.truncate(100));
     assert_eq!(project.run(&[]).len(), 1);
-    std::fs::remove_file(&file).expect("removed");
+    fs_err::remove_file(&file).expect("removed");
     assert_eq!(project.run(&[]).len(), 1);
     assert_eq!(project.outputs(&[]), before);
 }
@@ -106,7 +106,7 @@ fn two_runs_at_once_compute_each_stage_once() {
         assert!(other.wait().expect("ended").success());
     }
     let mut started = 0;
-    for entry in std::fs::read_dir(project.file("cache/v1/runs")).expect("runs") {
+    for entry in fs_err::read_dir(project.file("cache/v1/runs")).expect("runs") {
         started += events(&entry.expect("an entry").path())
             .iter()
             .filter(|event| event["event"] == "stage-started")

@@ -60,7 +60,7 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
 #[test]
 fn each_mistake_in_a_pipeline_is_named_with_its_place() {
     let (project, _) = tiny_table3();
-    let text = std::fs::read_to_string(project.file("p.toml")).expect("read");
+    let text = fs_err::read_to_string(project.file("p.toml")).expect("read");
     for (old, new, expected) in BROKEN {
         assert!(text.contains(old), "the shipped pipeline has no {old:?}");
         project.write("p.toml", &text.replacen(old, new, 1));
@@ -83,7 +83,7 @@ fn each_mistake_in_a_pipeline_is_named_with_its_place() {
 #[test]
 fn every_mistake_is_reported_at_once() {
     let (project, _) = tiny_table3();
-    let mut text = std::fs::read_to_string(project.file("p.toml")).expect("read");
+    let mut text = fs_err::read_to_string(project.file("p.toml")).expect("read");
     for (old, new, _) in &BROKEN[..2] {
         text = text.replacen(old, new, 1);
     }
@@ -125,9 +125,9 @@ fn movielens(project: &Project) {
         }
     }
     project.write("datasets/tiny/ratings.csv", &ratings);
-    let movies: String = (1..=6)
-        .map(|m| format!("{m},Film {m} (199{m}),Drama\n"))
-        .collect();
+    let movies = (1..=6).fold(String::new(), |text, m| {
+        format!("{text}{m},Film {m} (199{m}),Drama\n")
+    });
     project.write(
         "datasets/tiny/movies.csv",
         &format!("movieId,title,genres\n{movies}"),
@@ -141,8 +141,8 @@ fn bad_raw_data_is_named_by_file_and_line_and_loses_nothing() {
     movielens(&project);
     project.run(&[]);
     let good = project.outputs(&[]);
-    let ratings = std::fs::read_to_string(project.file("datasets/tiny/ratings.csv")).expect("read");
-    let movies = std::fs::read_to_string(project.file("datasets/tiny/movies.csv")).expect("read");
+    let ratings = fs_err::read_to_string(project.file("datasets/tiny/ratings.csv")).expect("read");
+    let movies = fs_err::read_to_string(project.file("datasets/tiny/movies.csv")).expect("read");
     let cases = [
         (
             "ratings.csv",
@@ -177,7 +177,7 @@ fn bad_raw_data_is_named_by_file_and_line_and_loses_nothing() {
     ];
     for (file, bad, expected) in cases {
         let path = format!("datasets/tiny/{file}");
-        let before = std::fs::read_to_string(project.file(&path)).expect("read");
+        let before = fs_err::read_to_string(project.file(&path)).expect("read");
         project.write(&path, &bad);
         let ran = project.call(&["run", "p.toml"]).fails(1);
         assert!(
@@ -186,7 +186,7 @@ fn bad_raw_data_is_named_by_file_and_line_and_loses_nothing() {
             ran.stderr
         );
         assert!(
-            std::fs::read_dir(project.file("cache/v1/tmp"))
+            fs_err::read_dir(project.file("cache/v1/tmp"))
                 .expect("tmp")
                 .next()
                 .is_none(),
@@ -205,10 +205,10 @@ fn bad_raw_data_is_named_by_file_and_line_and_loses_nothing() {
 fn a_line_that_is_not_utf_8_is_named() {
     let project = Project::new(&DATA.replace("source = \"demo\"", "source = \"tiny\""));
     movielens(&project);
-    let mut movies = std::fs::read(project.file("datasets/tiny/movies.csv")).expect("read");
+    let mut movies = fs_err::read(project.file("datasets/tiny/movies.csv")).expect("read");
     let at = movies.iter().position(|&b| b == b'F').expect("a title");
     movies[at] = 0xE9;
-    std::fs::write(project.file("datasets/tiny/movies.csv"), movies).expect("written");
+    fs_err::write(project.file("datasets/tiny/movies.csv"), movies).expect("written");
     let ran = project.call(&["run", "p.toml"]).fails(1);
     assert!(ran.stderr.contains("movies.csv`, line 2"), "{}", ran.stderr);
     assert!(ran.stderr.contains("UTF-8"), "{}", ran.stderr);

@@ -1,6 +1,6 @@
 //! Change one thing: exactly the stages that depend on it run, for the reason that `plan` named before.
 
-use crate::support::{Project, tiny_table3};
+use crate::support::tiny_table3;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The stages after `stage` in Table 3, arms without their brackets.
@@ -114,7 +114,7 @@ fn comments_order_and_names_do_not_count() {
     let mut target = tiny.clone();
     target.extend(["--target", "phase1"]);
     project.run(&target);
-    let text = std::fs::read_to_string(project.file("p.toml")).expect("read");
+    let text = fs_err::read_to_string(project.file("p.toml")).expect("read");
     let text = text
         .replace("kind    = \"fit-cf\"", "# a comment\nkind = 'fit-cf'")
         .replace("losses       = [\"itc\", \"itm\", \"itg\", \"iic\"]\n", "")

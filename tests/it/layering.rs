@@ -25,7 +25,7 @@ const ORDER: &[&[&str]] = &[
 const MOST_LINES: usize = 600;
 
 fn source_files(folder: &Path, files: &mut Vec<PathBuf>) {
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder)
+    let mut entries: Vec<PathBuf> = fs_err::read_dir(folder)
         .expect("a folder")
         .map(|entry| entry.expect("an entry").path())
         .collect();
@@ -47,7 +47,7 @@ fn sources() -> Vec<(String, String)> {
         .into_iter()
         .map(|path| {
             let name = path.strip_prefix(&root).expect("below src");
-            let text = std::fs::read_to_string(&path).expect("a source file");
+            let text = fs_err::read_to_string(&path).expect("a source file");
             (name.to_string_lossy().into_owned(), text)
         })
         .collect()

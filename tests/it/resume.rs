@@ -1,17 +1,18 @@
 //! A run that is killed at any moment goes on, and ends in the same bits as one that was not.
 
 use crate::support::{Project, tiny_table3};
+use ilm_pipe::clock::Stopwatch;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn has_checkpoint(scratch: &Path) -> bool {
-    std::fs::read_dir(scratch)
+    fs_err::read_dir(scratch)
         .into_iter()
         .flatten()
         .flatten()
         .any(|entry| {
-            std::fs::read_dir(entry.path())
+            fs_err::read_dir(entry.path())
                 .into_iter()
                 .flatten()
                 .flatten()
@@ -30,13 +31,13 @@ fn kill_after_a_checkpoint(project: &Project, arguments: &[&str], wait: Duration
         .spawn()
         .expect("the program starts");
     let scratch = project.file("cache/v1/scratch");
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     while !has_checkpoint(&scratch) {
         if child.try_wait().expect("waited").is_some() {
             return false;
         }
         assert!(
-            begun.elapsed() < Duration::from_secs(60),
+            begun.seconds() < 60.0,
             "no checkpoint in a minute"
         );
         std::thread::sleep(Duration::from_millis(2));
@@ -52,7 +53,7 @@ fn killed_runs_end_like_undisturbed_ones(stage: &str) {
     let mut arguments: Vec<&str> = vec!["run", "p.toml", "--json", "--target", stage];
     arguments.extend(tiny.iter().map(String::as_str));
     // Long enough to be killed in the middle, with a checkpoint at every other step.
-    let text = std::fs::read_to_string(project.file("p.toml")).expect("read");
+    let text = fs_err::read_to_string(project.file("p.toml")).expect("read");
     let text = text
         .replace(
             "steps        = \"${phase1_steps}\"",

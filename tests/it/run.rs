@@ -2,6 +2,7 @@
 
 use crate::cache::DATA;
 use crate::support::{Project, events};
+use ilm_pipe::clock::Stopwatch;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -81,15 +82,15 @@ fn a_terminated_run_stops_its_workers_and_goes_on_later() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    let begun = std::time::Instant::now();
+    let begun = Stopwatch::start();
     let runs = project.file("cache/v1/runs");
     while begun.elapsed() < Duration::from_secs(30) {
-        let started = std::fs::read_dir(&runs)
+        let started = fs_err::read_dir(&runs)
             .into_iter()
             .flatten()
             .flatten()
             .any(|entry| {
-                std::fs::read_to_string(entry.path())
+                fs_err::read_to_string(entry.path())
                     .is_ok_and(|text| text.contains("stage-started\",\"stage\":\"cf"))
             });
         if started {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::Path;
 
 fn lines(path: &Path) -> Vec<Value> {
-    std::fs::read_to_string(path)
+    fs_err::read_to_string(path)
         .expect("a file")
         .lines()
         .map(|line| serde_json::from_str(line).expect("json"))
@@ -22,9 +22,9 @@ fn the_shipped_pipeline_prints_table_3_in_every_format() {
     show.extend(tiny.iter().map(String::as_str));
     let shown = project.call(&show).ok().json();
     let folder = project.file(shown[0]["folder"].as_str().expect("a folder"));
-    let text = std::fs::read_to_string(folder.join("table.txt")).expect("text");
+    let text = fs_err::read_to_string(folder.join("table.txt")).expect("text");
     assert_eq!(ran.stdout, text, "the table is what is printed");
-    let csv = std::fs::read_to_string(folder.join("table.csv")).expect("csv");
+    let csv = fs_err::read_to_string(folder.join("table.csv")).expect("csv");
     let tasks: Vec<String> = tasks(&project, &tiny);
     assert_eq!(tasks.len(), 24);
     for task in &tasks {
@@ -39,9 +39,9 @@ fn the_shipped_pipeline_prints_table_3_in_every_format() {
     ] {
         assert!(csv.contains(column), "{column} has no column");
     }
-    let markdown = std::fs::read_to_string(folder.join("table.md")).expect("markdown");
+    let markdown = fs_err::read_to_string(folder.join("table.md")).expect("markdown");
     assert!(markdown.contains("**"), "the best of a row is bold");
-    let latex = std::fs::read_to_string(folder.join("table.tex")).expect("latex");
+    let latex = fs_err::read_to_string(folder.join("table.tex")).expect("latex");
     assert!(latex.contains(r"\begin{tabular}") && latex.contains(r"\textbf{"));
 }
 
@@ -54,7 +54,7 @@ fn artifact(project: &Project, tiny: &[String], stage: &str) -> std::path::PathB
 
 fn tasks(project: &Project, tiny: &[String]) -> Vec<String> {
     let path = artifact(project, tiny, "tasks").join("tasks.json");
-    serde_json::from_str(&std::fs::read_to_string(path).expect("tasks")).expect("names")
+    serde_json::from_str(&fs_err::read_to_string(path).expect("tasks")).expect("names")
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn texts_of_test_films_are_never_trained_on() {
     let (train, test) = (items("train.jsonl"), items("test.jsonl"));
     assert!(!train.is_empty() && !test.is_empty());
     assert!(train.is_disjoint(&test), "a film is in both");
-    let corpus = std::fs::read_to_string(folder.join("corpus.jsonl")).expect("corpus");
+    let corpus = fs_err::read_to_string(folder.join("corpus.jsonl")).expect("corpus");
     for line in lines(&folder.join("test.jsonl")) {
         let target = serde_json::to_string(&line["target"]).expect("text");
         let target = target.trim_matches('"');

@@ -128,7 +128,7 @@ fn what_is_wrong_with_the_inputs_is_said() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path();
     let failure = || {
-        let text = run(&small(), path).err().expect("fails").chain();
+        let text = run(&small(), path).expect_err("fails").chain();
         text.replace(&path.display().to_string(), "…")
     };
     let mut said = Vec::new();

@@ -75,8 +75,8 @@ impl Project {
 
     pub fn write(&self, name: &str, text: &str) {
         let path = self.file(name);
-        std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
-        std::fs::write(path, text).expect("written");
+        fs_err::create_dir_all(path.parent().expect("a parent")).expect("made");
+        fs_err::write(path, text).expect("written");
     }
 
     /// The program with these arguments, ready to start in the project.
@@ -188,7 +188,7 @@ impl Project {
 
 /// The lines of an event log.
 pub fn events(path: &Path) -> Vec<Value> {
-    std::fs::read_to_string(path)
+    fs_err::read_to_string(path)
         .expect("a log")
         .lines()
         .map(|line| serde_json::from_str(line).expect("json"))
@@ -198,7 +198,7 @@ pub fn events(path: &Path) -> Vec<Value> {
 /// A project with the shipped Table 3 pipeline, and the arguments that make every part of it tiny.
 pub fn tiny_table3() -> (Project, Vec<String>) {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/table3.toml");
-    let project = Project::new(&std::fs::read_to_string(shipped).expect("the shipped pipeline"));
+    let project = Project::new(&fs_err::read_to_string(shipped).expect("the shipped pipeline"));
     let tiny = [
         "films=60",
         "users=80",
