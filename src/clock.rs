@@ -1,6 +1,6 @@
 //! Time, in one place: nothing that is in a key or a result reads it.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Starts measuring.
 #[derive(Clone, Copy, Debug)]
@@ -24,5 +24,68 @@ impl Stopwatch {
     /// Seconds since the start.
     pub fn seconds(&self) -> f64 {
         self.elapsed().as_secs_f64()
+    }
+}
+
+/// Nanoseconds since 1970 UTC, for comparing with the times of files and for naming runs.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the clock"
+)]
+pub fn since_epoch_ns() -> i128 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_nanos() as i128)
+}
+
+/// A time as `2026-11-23T06:00:00Z`.
+pub fn timestamp(since_epoch_ns: i128) -> String {
+    jiff::Timestamp::from_nanosecond(since_epoch_ns)
+        .map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+        .unwrap_or_default()
+}
+
+/// A duration for people: `0.42 s`, `12.3 s`, `4 min 05 s`, `1 h 02 min`.
+pub fn human(seconds: f64) -> String {
+    if seconds < 9.995 {
+        format!("{seconds:.2} s")
+    } else if seconds < 99.95 {
+        format!("{seconds:.1} s")
+    } else if seconds < 3600.0 {
+        let whole = seconds.round() as u64;
+        format!("{} min {:02} s", whole / 60, whole % 60)
+    } else {
+        let minutes = (seconds / 60.0).round() as u64;
+        format!("{} h {:02} min", minutes / 60, minutes % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        let text: Vec<String> = [0.004, 9.994, 9.996, 99.9, 245.4, 3599.6, 3720.0]
+            .iter()
+            .map(|&seconds| human(seconds))
+            .collect();
+        assert_eq!(
+            text,
+            [
+                "0.00 s",
+                "9.99 s",
+                "10.0 s",
+                "99.9 s",
+                "4 min 05 s",
+                "60 min 00 s",
+                "1 h 02 min"
+            ]
+        );
+    }
+
+    #[test]
+    fn timestamps_are_utc() {
+        assert_eq!(timestamp(0), "1970-01-01T00:00:00Z");
     }
 }

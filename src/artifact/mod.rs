@@ -1,1 +1,33 @@
 //! The cache on disk.
+//!
+//! ```text
+//! cache/
+//!   CACHEDIR.TAG                 backup programs skip the folder
+//!   v1/
+//!     records/4f/<key>.json      what a stage with this key made: output, fingerprint, timings, host
+//!     objects/9a/<hash>/         an artifact, under the hash of its content; read-only, never changed
+//!     last/<pipeline>/<stage>    key of the stage's last success, so that `plan` can say what changed
+//!     scratch/<key>/             checkpoints of a stage that has not finished; kept when it is killed
+//!     logs/<key>.jsonl           what the stage reported
+//!     runs/<run>.jsonl           event log of a run
+//!     locks/<key>                held while the stage runs; dies with its process
+//!     tmp/                       artifacts being written
+//!     files.json                 remembered hashes of files outside the cache
+//! ```
+//!
+//! An object appears by a rename, complete or not at all. A record is written after its object is on disk; one
+//! without an intact object is a miss. Nothing here is ever trusted because it is there: sizes and times are compared
+//! when a plan is made, content is hashed before a stage reads it.
+
+mod error;
+mod last;
+mod lock;
+mod object;
+mod record;
+mod store;
+
+pub use error::StoreError;
+pub use lock::KeyLock;
+pub use object::{Damage, ObjectFile};
+pub use record::{Origin, Record};
+pub use store::Store;

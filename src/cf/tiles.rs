@@ -245,8 +245,9 @@ pub(crate) mod tests {
             b.swap(k, best);
             for i in k + 1..n {
                 let factor = a[i][k] / a[k][k];
-                for j in k..n {
-                    a[i][j] -= factor * a[k][j];
+                let (above, below) = a.split_at_mut(i);
+                for (x, y) in below[0][k..n].iter_mut().zip(&above[k][k..n]) {
+                    *x -= factor * y;
                 }
                 b[i] -= factor * b[k];
             }

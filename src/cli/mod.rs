@@ -1,1 +1,13 @@
-//! Arguments, settings, exit codes.
+//! The command line: what was typed, what was meant, and how the program ends.
+
+mod args;
+mod exit;
+mod failure;
+mod printer;
+mod settings;
+
+pub use args::{Args, Command, GraphFormat, PipelineArgs};
+pub use exit::ExitStatus;
+pub use failure::Failure;
+pub use printer::Printer;
+pub use settings::Settings;

@@ -1,1 +1,88 @@
 //! One file a command.
+
+mod check;
+mod expand;
+mod explain;
+mod graph;
+mod open;
+mod plan;
+mod run;
+mod show;
+mod state;
+mod worker;
+
+use crate::cli::{Args, Command, ExitStatus, Failure, Printer, Settings};
+
+/// Does what was typed.
+pub fn run(args: Args) -> ExitStatus {
+    let printer = Printer;
+    let settings = match Settings::new(&args) {
+        Ok(settings) => settings,
+        Err(error) => {
+            let failure = Failure::Io(error);
+            printer.talk(&failure.render(false));
+            return failure.status();
+        }
+    };
+    match dispatch(args.command, &settings, printer) {
+        Ok(status) => status,
+        Err(failure) => {
+            printer.talk(&failure.render(settings.colour));
+            failure.status()
+        }
+    }
+}
+
+fn dispatch(
+    command: Command,
+    settings: &Settings,
+    printer: Printer,
+) -> Result<ExitStatus, Failure> {
+    match command {
+        Command::Run {
+            pipeline,
+            target,
+            jobs,
+            threads,
+            keep_going,
+            json,
+        } => {
+            let options = run::RunOptions {
+                target,
+                jobs,
+                threads,
+                keep_going,
+                json,
+            };
+            run::run(&pipeline, &options, settings, printer)
+        }
+        Command::Plan {
+            pipeline,
+            exit_code,
+            json,
+        } => plan::plan(&pipeline, exit_code, json, settings, printer),
+        Command::Check {
+            files,
+            profile,
+            json,
+        } => check::check(&files, profile.as_deref(), json, settings, printer),
+        Command::Expand { pipeline, json } => expand::expand(&pipeline, json, printer),
+        Command::Graph {
+            pipeline,
+            format,
+            arms,
+            json,
+        } => graph::graph(&pipeline, format, arms, json, printer),
+        Command::Show {
+            pipeline,
+            stage,
+            json,
+        } => show::show(&pipeline, stage.as_deref(), json, settings, printer),
+        Command::Explain {
+            pipeline,
+            stage,
+            json,
+        } => explain::explain(&pipeline, &stage, json, settings, printer),
+        Command::Worker => worker::worker(),
+    }
+}

@@ -5,7 +5,28 @@
 pub mod json;
 pub mod tensors;
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Writes a file aside and renames it into place, so that a reader sees the old content or the new, never half.
+pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| {
+        std::io::Error::new(
+            error.kind(),
+            format!("failed to write `{}`: {error}", path.display()),
+        )
+    })?;
+    file.write_all(content)?;
+    file.as_file().sync_data()?;
+    file.persist(path).map_err(|error| {
+        std::io::Error::new(
+            error.error.kind(),
+            format!("failed to write `{}`: {}", path.display(), error.error),
+        )
+    })?;
+    Ok(())
+}
 
 /// A file that could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -141,7 +141,11 @@ impl Problem {
     }
 
     /// "is `found`, but must be at least `least`", when it is not.
-    pub fn at_least<T: PartialOrd + fmt::Display>(field: &str, found: T, least: T) -> Option<Self> {
+    pub fn at_least<T: PartialOrd + fmt::Display + Copy>(
+        field: &str,
+        found: T,
+        least: T,
+    ) -> Option<Self> {
         // Negated on purpose: NaN is a problem too.
         #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must be a problem")]
         let wrong = !(found >= least);
@@ -149,14 +153,18 @@ impl Problem {
     }
 
     /// "is `found`, but must be above `bound`", when it is not.
-    pub fn above<T: PartialOrd + fmt::Display>(field: &str, found: T, bound: T) -> Option<Self> {
+    pub fn above<T: PartialOrd + fmt::Display + Copy>(
+        field: &str,
+        found: T,
+        bound: T,
+    ) -> Option<Self> {
         #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must be a problem")]
         let wrong = !(found > bound);
         wrong.then(|| Self::new(field, format!("is {found}, but must be above {bound}")))
     }
 
     /// "is `found`, but must be from `low` to `high`", when it is not.
-    pub fn within<T: PartialOrd + fmt::Display>(
+    pub fn within<T: PartialOrd + fmt::Display + Copy>(
         field: &str,
         found: T,
         low: T,

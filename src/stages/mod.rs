@@ -1,7 +1,7 @@
 //! The kinds of stage: what each takes, what it makes, and the code between.
 //!
 //! One file a kind. A kind is a struct that holds the stage's parameters (serde, unknown keys refused, every default
-//! in the struct) and implements [`Stage`]. To add one: write the file, add a row to [`registry`]. The rooms of the
+//! in the struct) and implements [`Stage`]. To add one: write the file, add a row to [`registry()`]. The rooms of the
 //! pipeline (`spec`, `plan`, `exec`) know kinds only as [`Kind`] and [`AnyStage`].
 
 mod backbone;

@@ -11,8 +11,9 @@ use crate::nn::models::qformer::{
 };
 use crate::nn::training::{Metric, TrainConfig, train};
 use crate::nn::{Backend, Graph, count};
+use crate::text::Tokenizer;
 use dfdx::tensor::Cpu;
-use inputs::{TextReader, read_data};
+use inputs::read_data;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -68,9 +69,9 @@ pub struct Phase1Stage {
     pub sampled_negatives: usize,
     /// Divides similarities in `info-nce`. Above 0. Default: 0.07 (CLIP's start).
     pub pair_temperature: f32,
-    /// Item-text pairs of a step. At least 2. Default: 32.
+    /// Item-text pairs of a step. At least 2. Default: 24 (sized for two cores).
     pub batch: usize,
-    /// Item-item or user-item pairs of a step. At least 2. Default: 64.
+    /// Item-item or user-item pairs of a step. At least 2. Default: 32.
     pub pair_batch: usize,
     /// Training steps. Default: 150.
     pub steps: u64,
@@ -118,8 +119,8 @@ impl Default for Phase1Stage {
             in_batch_negatives: 4,
             sampled_negatives: 1,
             pair_temperature: 0.07,
-            batch: 32,
-            pair_batch: 64,
+            batch: 24,
+            pair_batch: 32,
             steps: 150,
             learning_rate: 1e-3,
             warmup_steps: 15,
@@ -276,12 +277,9 @@ impl Phase1Stage {
     }
 
     fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
-        let tokenizer = TextReader::open(
-            &context.input("tokenizer")?.file("tokenizer.json"),
-            self.max_text_tokens,
-        )?;
-        let data = read_data(context, &tokenizer)?;
-        let config = self.model(data.items.width, tokenizer.vocab);
+        let tokenizer = Tokenizer::load(&context.input("tokenizer")?.file("tokenizer.json"))?;
+        let data = read_data(context, &tokenizer, self.max_text_tokens)?;
+        let config = self.model(data.items.width, tokenizer.vocab_size());
         let seed = context.seed;
         let mut model = Qformer::new(&config, device, seed.child("model"))?;
         let phase1 = Phase1::new(data, self.objective(), &config, seed.child("examples"))?;
@@ -384,7 +382,7 @@ fn summary<D: Backend>(
             put(&format!("{name}_start"), first.into());
             put(
                 &format!("{name}_end"),
-                values.last().unwrap_or(first).into(),
+                values.next_back().unwrap_or(first).into(),
             );
             put(&format!("{name}_constant"), (*constant).into());
         }

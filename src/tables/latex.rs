@@ -20,14 +20,14 @@ pub(super) fn render(table: &Table) -> String {
     ];
     let mut head = vec![String::new()];
     let mut under = vec![escape(&table.corner)];
-    let mut rules = String::new();
+    let mut rules = Vec::new();
     let mut at = 2;
     for column in &table.columns {
         let label = escape(&column.label);
         if column.paper {
             head.push(format!("\\multicolumn{{2}}{{c}}{{{label}}}"));
             under.extend(["ours".to_owned(), "paper".to_owned()]);
-            rules.push_str(&format!("\\cmidrule(lr){{{at}-{}}}", at + 1));
+            rules.push(format!("\\cmidrule(lr){{{at}-{}}}", at + 1));
             at += 2;
         } else {
             head.push(format!("\\multicolumn{{1}}{{c}}{{{label}}}"));
@@ -41,7 +41,7 @@ pub(super) fn render(table: &Table) -> String {
     }
     if paper {
         out.push(format!("{} \\\\", head.join(" & ")));
-        out.push(rules);
+        out.push(rules.concat());
         out.push(format!("{} \\\\", under.join(" & ")));
     } else {
         head[0] = escape(&table.corner);

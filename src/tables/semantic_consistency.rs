@@ -224,7 +224,7 @@ impl SemanticConsistency<'_> {
         let mut all = vec![
             format!(
                 "Semantic consistency: cosine of the sentence embeddings of generated and target text × 100; higher is better, \
-                 the best of a row is marked. {n} generated texts on {n_films} test films a seed; films of the test part are in no training text."
+                 the best of a row is marked (* or bold). {n} generated texts on {n_films} test films a seed; films of the test part are in no training text."
             ),
             format!(
                 "\"{ALL}\" is the unweighted mean of the {n_tasks} tasks, \"{ALL_PUBLISHED}\" that of those whose rows the paper prints (23 of 24)."
@@ -243,7 +243,7 @@ impl SemanticConsistency<'_> {
         }
         if let Some(label) = self.compare_with {
             all.push(format!(
-                "p: two-sided paired t test of each column against {label}, over the films' mean scores."
+                "p: two-sided paired t test of each column against {label}, over the films' mean scores; 0.0000 is below 0.00005."
             ));
         }
         if let Some(first) = pooled.first() {

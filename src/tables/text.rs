@@ -86,11 +86,6 @@ pub(super) fn render(table: &Table) -> String {
                 };
                 let text = if column.paper {
                     let (value, mark) = row.published(column, cell);
-                    let mark = if mark.is_empty() {
-                        String::new()
-                    } else {
-                        format!("({mark})")
-                    };
                     pair(&ours, &format!("{value}{mark}"), *width)
                 } else {
                     ours

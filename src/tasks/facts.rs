@@ -9,7 +9,7 @@ use crate::data::Item;
 pub struct Facts {
     /// `comedy and romance film`.
     pub kind: String,
-    /// `comedy`, `romance`: at most two, in the order of the source.
+    /// `comedy`, `romance`, as they stand before "film": at most two, in the order of the source.
     pub genres: Vec<String>,
     /// `warm`.
     pub mood: String,
@@ -25,7 +25,7 @@ pub struct Facts {
     pub goal: Option<String>,
     /// `a ruthless banker`.
     pub villain: Option<String>,
-    /// After "about": `love`; one or two.
+    /// After "about": `love`; from one to three.
     pub themes: Vec<String>,
     /// After "it shows", for a film without a hero: `two people who find each other`; one or two.
     pub stories: Vec<&'static str>,
@@ -71,7 +71,7 @@ impl Facts {
             format!("{} film", list(&kinds))
         };
         let mood = or_words(own("mood", 1), &known, 1, |words| words.mood);
-        let theme = or_words(own("theme", 2), &known, 2, |words| words.theme);
+        let theme = or_words(own("theme", 2), &known, 3, |words| words.theme);
         let pace = or_words(own("pace", 1), &known, 1, |words| words.pace);
         let stories = or_words(Vec::new(), &known, 2, |words| words.story);
         let audience = own("audience", 2);
@@ -114,7 +114,7 @@ impl Facts {
                 .collect(),
             director: one("director"),
             turns: first.turns,
-            genres: genres.into_iter().take(2).collect(),
+            genres: kinds.into_iter().map(str::to_owned).collect(),
             kind,
         }
     }

@@ -50,6 +50,11 @@ fn similarities(a: &Facts, b: &Facts, wording: u64) -> String {
     let bond = bond(a, b, "only the love of a good story");
     let (first, second) = (a.a_film(), b.a_film());
     let (one, other) = (&a.themes[0], &b.themes[0]);
+    let moods = if a.mood == b.mood {
+        format!("Both are {}.", a.mood)
+    } else {
+        format!("One is {}, one is {}.", a.mood, b.mood)
+    };
     let tell = if one == other {
         format!("and both tell of {one}")
     } else {
@@ -62,10 +67,7 @@ fn similarities(a: &Facts, b: &Facts, wording: u64) -> String {
         1 => format!(
             "One is {first} about {one}, the other {second} about {other}. What joins them is {bond}."
         ),
-        _ => format!(
-            "The two films have {bond} in common, {tell}. One is {}, one is {}.",
-            a.mood, b.mood
-        ),
+        _ => format!("The two films have {bond} in common, {tell}. {moods}"),
     }
 }
 
@@ -126,6 +128,14 @@ fn why_like(a: &Facts, b: &Facts, wording: u64) -> String {
 }
 
 fn difference(a: &Facts, b: &Facts, wording: u64) -> String {
+    let (one, other) = (&a.themes[0], &b.themes[0]);
+    let own = |film: &Facts, neighbour: &Facts| {
+        let good = film
+            .strengths
+            .iter()
+            .find(|good| !neighbour.strengths.contains(good));
+        good.map(|good| the(good))
+    };
     let last = match (&a.place, &b.place, &a.decade, &b.decade) {
         (Some(here), Some(there), _, _) if here != there => {
             format!("One is set in {here}, the other in {there}.")
@@ -133,24 +143,37 @@ fn difference(a: &Facts, b: &Facts, wording: u64) -> String {
         (_, _, Some(early), Some(late)) if early != late => {
             format!("One is from the {early}, the other from the {late}.")
         }
-        _ => format!(
-            "One is praised for {}, the other for {}.",
-            the(&a.strengths[0]),
-            the(&b.strengths[0])
-        ),
+        _ => match (own(a, b), own(b, a)) {
+            (Some(first), Some(second)) => {
+                format!("One is praised for {first}, the other for {second}.")
+            }
+            _ => "Little else is different.".to_owned(),
+        },
     };
-    let (one, other) = (&a.themes[0], &b.themes[0]);
     let shows = match (&a.hero, &b.hero) {
-        (Some(first), Some(second)) => format!("The first follows {first}, the second {second}."),
+        (Some(first), Some(second)) if first != second => {
+            format!("The first follows {first}, the second {second}.")
+        }
+        (Some(hero), Some(_)) => format!("Both follow {hero}."),
+        _ if a.stories == b.stories => format!("Both show {}.", a.stories[0]),
         _ => format!(
             "The first shows {}, the second {}.",
-            a.stories[0], b.stories[0]
+            list(&a.stories),
+            list(&b.stories)
         ),
     };
     let paces = if a.pace == b.pace {
         format!("Both have {}.", a.a_pace())
     } else {
         format!("In pace, one is {}, the other {}.", a.pace, b.pace)
+    };
+    let moods = if a.mood == b.mood {
+        format!("Both are {} in mood.", a.mood)
+    } else {
+        format!(
+            "In mood, the first is {} and the second {}.",
+            a.mood, b.mood
+        )
     };
     match wording {
         0 => format!(
@@ -159,10 +182,7 @@ fn difference(a: &Facts, b: &Facts, wording: u64) -> String {
             b.a_film()
         ),
         1 => format!("{shows} {paces} {last}"),
-        _ => format!(
-            "In mood, the first is {} and the second {}. {shows} {last}",
-            a.mood, b.mood
-        ),
+        _ => format!("{moods} {shows} {last}"),
     }
 }
 
@@ -203,7 +223,7 @@ mod tests {
 
     fn all(a: &Item, b: &Item) -> String {
         let (a, b) = (Facts::of(a), Facts::of(b));
-        let mut out = String::new();
+        let mut out = Vec::new();
         for task in Task::ALL.into_iter().filter(|task| task.is_pair()) {
             for wording in 0..WORDINGS {
                 let text = target(task, &[&a, &b], wording);
@@ -212,10 +232,10 @@ mod tests {
                     (10..=55).contains(&n),
                     "{task:?} {wording}, {n} words: {text}"
                 );
-                out.push_str(&format!("{}: {text}\n", task.name()));
+                out.push(format!("{}: {text}", task.name()));
             }
         }
-        out
+        out.join("\n")
     }
 
     fn other() -> Item {

@@ -141,7 +141,8 @@ fn long_description(film: &Facts, wording: u64) -> String {
 }
 
 fn change(how: &str, reaction: &str, turn: &str, film: &Facts, wording: u64) -> String {
-    let (kind, mood, theme, hero) = (&film.kind, &film.mood, film.theme(), film.hero());
+    let (mood, theme, hero) = (&film.mood, film.theme(), film.hero());
+    let kind = format!("{}{}", film.kind, film.era);
     let stage = film
         .place
         .as_ref()
@@ -202,7 +203,7 @@ fn viewer(film: &Facts, wording: u64) -> String {
 
 fn pitch(film: &Facts, wording: u64) -> String {
     let (plot, theme, good) = (film.plot(), film.theme(), &film.strengths[0]);
-    let (a_film, place) = (film.a_film(), film.set_in());
+    let (a_film, place) = (film.a_dated_film(), film.set_in());
     match wording {
         0 => format!(
             "Imagine {a_film}{place} that {plot}. With {good} it will win {}.",
@@ -318,7 +319,7 @@ mod tests {
 
     fn all(item: &Item) -> String {
         let facts = Facts::of(item);
-        let mut out = String::new();
+        let mut out = Vec::new();
         for task in Task::ALL.into_iter().filter(|task| !task.is_pair()) {
             for wording in 0..WORDINGS {
                 let text = target(task, &[&facts], wording);
@@ -327,10 +328,10 @@ mod tests {
                     (10..=50).contains(&n),
                     "{task:?} {wording}, {n} words: {text}"
                 );
-                out.push_str(&format!("{}: {text}\n", task.name()));
+                out.push(format!("{}: {text}", task.name()));
             }
         }
-        out
+        out.join("\n")
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl TfIdf {
             });
         }
         // Stable: equals stay in alphabetical order.
-        kept.sort_by(|(_, a), (_, b)| b.times.cmp(&a.times));
+        kept.sort_by_key(|(_, word)| std::cmp::Reverse(word.times));
         kept.truncate(filter.max_features);
         kept.sort_by(|(a, _), (b, _)| a.cmp(b));
         let n = texts.len() as f64;

@@ -55,7 +55,7 @@ impl DemoConfig {
     }
 }
 
-/// Invents films and ratings. The same seed and sizes give the same catalogue, on every machine.
+/// Invents films and ratings. The same seed and sizes give the same catalogue.
 ///
 /// Film and user ids start at 1. Ratings come user by user, in order of time.
 pub fn invent(config: DemoConfig, seed: Seed) -> RawCatalog {

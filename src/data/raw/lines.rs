@@ -1,7 +1,7 @@
 //! Delimited text files, line by line and in parallel, with every problem placed.
 //!
 //! The parser is ours because polars and `csv` cannot say which line has which wrong value, and neither knows
-//! `::`. 25 million ratings take about a second a core.
+//! `::`. Measured: 25 million ratings (677 MB) through ingest, split and pairs cost 21 CPU-seconds and 1.7 GB.
 
 use crate::data::{DataError, Problems};
 use crate::progress::Progress;

@@ -4,7 +4,7 @@ use super::*;
 use crate::progress::Silent;
 use crate::seed::Seed;
 use crate::stages::InputArtifact;
-use polars::prelude::{DataFrame, NamedFrom as _, ParquetWriter, Series};
+use crate::text::TokenizerConfig;
 use serde_json::json as object;
 
 fn small() -> Phase1Stage {
@@ -43,30 +43,24 @@ fn inputs(folder: &Path) {
         let left: Vec<u32> = (0..30).map(|i| i % lefts).collect();
         let right: Vec<u32> = (0..30).map(|i| (i * 7 + 3) % 10).collect();
         let held_out: Vec<bool> = (0..30).map(|i| i % 6 == 0).collect();
-        let columns = vec![
-            Series::new("left".into(), left).into(),
-            Series::new("right".into(), right).into(),
-            Series::new("held_out".into(), held_out).into(),
-        ];
-        let mut frame = DataFrame::new(30, columns).expect("equal heights");
-        let file = fs_err::File::create(folder.join(format!("{name}.parquet")));
-        ParquetWriter::new(file.expect("writable"))
-            .finish(&mut frame)
+        let pairs = crate::pairs::PairSet {
+            left,
+            right,
+            held_out,
+        };
+        pairs
+            .write(&folder.join(format!("{name}.parquet")))
             .expect("writable");
     }
-    let vocab: serde_json::Map<_, _> = ["<pad>", "<bos>", "<eos>", "<item>", "<dec>", "<cls>"]
-        .iter()
-        .chain(&words)
-        .enumerate()
-        .map(|(id, word)| ((*word).to_owned(), id.into()))
-        .collect();
-    let tokenizer = object!({
-        "version": "1.0", "truncation": {"max_length": 1, "strategy": "LongestFirst", "stride": 0, "direction": "Right"},
-        "padding": null, "added_tokens": [], "normalizer": null,
-        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
-        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "<pad>"}
-    });
-    json::write(&folder.join("tokenizer.json"), &tokenizer).expect("writable");
+    let config = TokenizerConfig {
+        vocab_size: 270,
+        min_frequency: 2,
+    };
+    let texts = words.map(str::to_owned);
+    let tokenizer = Tokenizer::train(&texts, &config).expect("has texts");
+    tokenizer
+        .save(&folder.join("tokenizer.json"))
+        .expect("writable");
 }
 
 fn run(stage: &Phase1Stage, inputs: &Path) -> Result<tempfile::TempDir, StageError> {
@@ -104,7 +98,7 @@ fn the_artifact_is_whole_and_the_same_every_time() {
     inputs(folder.path());
     let made = run(&small(), folder.path()).expect("trains");
     let model = Qformer::load(made.path(), &Cpu::default()).expect("loads");
-    assert_eq!((model.config().d_item, model.config().vocab), (4, 11));
+    assert_eq!((model.config().d_item, model.config().vocab), (4, 262));
     let outputs = made.path().join("query_outputs.safetensors");
     let outputs = tensors::read_one(&outputs, "items", 3).expect("is there");
     assert_eq!(outputs.shape, [10, 3, 16]);
@@ -134,7 +128,7 @@ fn what_is_wrong_with_the_inputs_is_said() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path();
     let failure = || {
-        let text = run(&small(), path).err().expect("fails").chain();
+        let text = run(&small(), path).expect_err("fails").chain();
         text.replace(&path.display().to_string(), "…")
     };
     let mut said = Vec::new();

@@ -83,7 +83,7 @@ impl PairSet {
 pub struct Phase1Data {
     /// Item tokens.
     pub items: TokenTable,
-    /// User vectors, one token each, as wide as an item token; empty when the input has none.
+    /// User vectors, as wide as an item token; empty when the input has none.
     pub users: TokenTable,
     /// Texts of items.
     pub texts: Vec<ItemText>,

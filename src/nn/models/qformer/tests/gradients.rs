@@ -102,11 +102,11 @@ fn batch(data: &Phase1Data) -> Batch<'_> {
     }
 }
 
-fn text_loss<'a>(
-    data: &'a Phase1Data,
+fn text_loss(
+    data: &Phase1Data,
     loss: Loss,
     smoothing: f32,
-) -> impl Fn(&Graph<Cpu>, &Qformer<Cpu>) -> Matrix<Cpu> + 'a {
+) -> impl Fn(&Graph<Cpu>, &Qformer<Cpu>) -> Matrix<Cpu> + '_ {
     move |g, model| {
         let losses = TextLosses {
             wanted: &[loss],

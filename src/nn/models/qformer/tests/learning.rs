@@ -56,7 +56,7 @@ fn catalogue(count: u32) -> Phase1Data {
     for user in 0..GENRES * 3 {
         for item in (0..count).filter(|i| traits(*i).0 == user % GENRES) {
             if (user + item) % 2 == 0 {
-                chosen.push((user, item, (user + item / GENRES) % 5 == 0));
+                chosen.push((user, item, (user + item / GENRES).is_multiple_of(5)));
             }
         }
     }

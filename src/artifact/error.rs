@@ -1,0 +1,39 @@
+//! What can go wrong with the cache.
+
+use std::path::PathBuf;
+
+/// The cache could not be read or written. Nothing that was in it is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system refused; the message names the path.
+    #[error("the cache could not be used")]
+    Io(#[from] std::io::Error),
+    /// A stage wrote something that is no artifact.
+    #[error("`{}` is {what}, but an artifact holds only files and folders", path.display())]
+    NotAFile {
+        /// The entry.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A stage ended without writing anything.
+    #[error("the stage wrote no file")]
+    Empty,
+    /// A file name that is not UTF-8.
+    #[error("`{}` is not a UTF-8 file name", path.display())]
+    Name {
+        /// The entry.
+        path: PathBuf,
+    },
+}
+
+impl From<crate::key::FileError> for StoreError {
+    fn from(error: crate::key::FileError) -> Self {
+        match error {
+            crate::key::FileError::Io(error) => Self::Io(error),
+            missing @ crate::key::FileError::Missing { .. } => {
+                Self::Io(std::io::Error::other(missing.to_string()))
+            }
+        }
+    }
+}

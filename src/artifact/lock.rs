@@ -1,0 +1,27 @@
+//! One process computes a key at a time.
+
+use super::StoreError;
+use std::fs::TryLockError;
+use std::path::Path;
+
+/// An operating-system lock on a key. It dies with its process, so nobody ever unlocks by hand.
+#[derive(Debug)]
+pub struct KeyLock {
+    _file: fs_err::File,
+}
+
+impl KeyLock {
+    /// Takes the lock, or returns none when another process has it.
+    pub(super) fn try_take(path: &Path) -> Result<Option<Self>, StoreError> {
+        let file = fs_err::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)?;
+        match file.file().try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+}

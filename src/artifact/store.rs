@@ -1,0 +1,329 @@
+//! The store: look up, begin, commit.
+
+use super::{Damage, KeyLock, Record, StoreError, last, object};
+use crate::key::{FileHashes, Hash};
+use std::path::{Path, PathBuf};
+
+const VERSION_FOLDER: &str = "v1";
+
+/// A cache folder.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Names the cache in the folder `cache`; nothing is written.
+    pub fn at(cache: &Path) -> Self {
+        Self {
+            root: cache.join(VERSION_FOLDER),
+        }
+    }
+
+    /// Makes the folders that a run writes to.
+    pub fn prepare(&self) -> Result<(), StoreError> {
+        for folder in [
+            "records", "objects", "last", "scratch", "logs", "runs", "locks", "tmp",
+        ] {
+            fs_err::create_dir_all(self.root.join(folder))?;
+        }
+        if let Some(cache) = self.root.parent() {
+            let tag = cache.join("CACHEDIR.TAG");
+            if !tag.exists() {
+                fs_err::write(tag, "Signature: 8a477f597d28d172789f06886806bc55\n")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The remembered hashes of files outside the cache.
+    pub fn file_hashes(&self) -> FileHashes {
+        FileHashes::load(&self.root.join("files.json"))
+    }
+
+    fn record_path(&self, key: &Hash) -> PathBuf {
+        let hex = key.hex();
+        self.root
+            .join("records")
+            .join(&hex[..2])
+            .join(format!("{hex}.json"))
+    }
+
+    /// The folder of an artifact.
+    pub fn object_path(&self, output: &Hash) -> PathBuf {
+        let hex = output.hex();
+        self.root.join("objects").join(&hex[..2]).join(hex)
+    }
+
+    /// The folder for checkpoints of a key.
+    pub fn scratch_path(&self, key: &Hash) -> PathBuf {
+        self.root.join("scratch").join(key.hex())
+    }
+
+    /// The log of a key's last attempt.
+    pub fn log_path(&self, key: &Hash) -> PathBuf {
+        self.root.join("logs").join(format!("{}.jsonl", key.hex()))
+    }
+
+    /// The event log of a run.
+    pub fn run_path(&self, run: &str) -> PathBuf {
+        self.root.join("runs").join(format!("{run}.jsonl"))
+    }
+
+    /// Reads the record of a key. One that cannot be read is a miss.
+    pub fn record(&self, key: &Hash) -> Option<Record> {
+        let bytes = fs_err::read(self.record_path(key)).ok()?;
+        let record: Record = serde_json::from_slice(&bytes).ok()?;
+        // A record that was copied or edited under another name is not this key's.
+        (record.key == *key && record.fingerprint.key() == *key).then_some(record)
+    }
+
+    /// Looks for damage of a record's artifact, cheaply: sizes and times, and content where a time moved.
+    pub fn glance(&self, record: &Record) -> Result<Option<Damage>, StoreError> {
+        object::inspect(&self.object_path(&record.output), &record.files, false)
+    }
+
+    /// Looks for damage of a record's artifact by hashing every byte.
+    pub fn verify(&self, record: &Record) -> Result<Option<Damage>, StoreError> {
+        object::inspect(&self.object_path(&record.output), &record.files, true)
+    }
+
+    /// Takes the lock of a key, or returns none when another process is computing it.
+    pub fn try_lock(&self, key: &Hash) -> Result<Option<KeyLock>, StoreError> {
+        KeyLock::try_take(&self.root.join("locks").join(key.hex()))
+    }
+
+    /// Makes an empty folder for the artifact of a key, and its scratch folder.
+    pub fn begin(&self, key: &Hash) -> Result<(PathBuf, PathBuf), StoreError> {
+        // The lock of the key is held, so what another attempt left here is dead.
+        let output = self.root.join("tmp").join(key.hex());
+        Self::remove(&output)?;
+        fs_err::create_dir_all(&output)?;
+        let scratch = self.scratch_path(key);
+        fs_err::create_dir_all(&scratch)?;
+        Ok((output, scratch))
+    }
+
+    /// Drops a half-written artifact; its scratch folder stays for the next attempt.
+    pub fn abandon(&self, key: &Hash) -> Result<(), StoreError> {
+        Self::remove(&self.root.join("tmp").join(key.hex()))
+    }
+
+    /// Hashes and seals a finished artifact and moves it to its place. Returns its hash and files.
+    pub fn commit(&self, folder: &Path) -> Result<(Hash, Vec<super::ObjectFile>), StoreError> {
+        let mut files = object::seal(folder)?;
+        let output = object::content_hash(&files);
+        let place = self.object_path(&output);
+        if let Some(parent) = place.parent() {
+            fs_err::create_dir_all(parent)?;
+        }
+        // Another key may have made the same bytes. What is there is replaced unless it is proven intact: a corrupt
+        // object under the right name must not survive a recomputation.
+        if place.exists() {
+            let damage = object::inspect(&place, &files, true)?;
+            if damage.is_none() {
+                Self::remove(folder)?;
+                Self::restamp(&place, &mut files)?;
+                return Ok((output, files));
+            }
+            Self::remove(&place)?;
+        }
+        if let Err(error) = fs_err::rename(folder, &place) {
+            // Another stage that makes the same bytes was faster.
+            if object::inspect(&place, &files, true)?.is_some() {
+                return Err(error.into());
+            }
+            Self::remove(folder)?;
+        }
+        if let Some(parent) = place.parent() {
+            fs_err::File::open(parent)?.sync_all()?;
+        }
+        Self::restamp(&place, &mut files)?;
+        Ok((output, files))
+    }
+
+    /// Writes the change times that the files have at their place.
+    fn restamp(place: &Path, files: &mut [super::ObjectFile]) -> Result<(), StoreError> {
+        for file in files {
+            file.changed_ns = object::changed_ns(&fs_err::metadata(place.join(&file.path))?);
+        }
+        Ok(())
+    }
+
+    /// Writes the record of a key; from here on it is a hit. Its scratch folder is no longer needed.
+    pub fn publish(&self, record: &Record) -> Result<(), StoreError> {
+        let path = self.record_path(&record.key);
+        if let Some(folder) = path.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        let text = serde_json::to_vec(record).map_err(std::io::Error::from)?;
+        crate::formats::replace(&path, &text)?;
+        Self::remove(&self.scratch_path(&record.key))
+    }
+
+    /// Forgets a key whose artifact is damaged, and removes the artifact.
+    pub fn discard(&self, record: &Record) -> Result<(), StoreError> {
+        let path = self.record_path(&record.key);
+        if path.exists() {
+            fs_err::remove_file(path)?;
+        }
+        Self::remove(&self.object_path(&record.output))
+    }
+
+    /// The key of a stage's last success.
+    pub fn last(&self, pipeline: &str, stage: &str) -> Option<Hash> {
+        last::read(&self.root.join("last"), pipeline, stage)
+    }
+
+    /// Notes the key of a stage's success; costs nothing when it is the one already noted.
+    pub fn note_last(&self, pipeline: &str, stage: &str, key: &Hash) -> Result<(), StoreError> {
+        if self.last(pipeline, stage).as_ref() == Some(key) {
+            return Ok(());
+        }
+        last::write(&self.root.join("last"), pipeline, stage, key)
+    }
+
+    fn remove(folder: &Path) -> Result<(), StoreError> {
+        if folder.exists() {
+            fs_err::remove_dir_all(folder)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::Origin;
+    use crate::key::Fingerprint;
+    use crate::stages::ArtifactKind;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::at(&folder.path().join("cache"));
+        store.prepare().expect("prepared");
+        (folder, store)
+    }
+
+    fn commit(store: &Store, content: &str) -> Record {
+        let fingerprint: Fingerprint =
+            serde_json::from_str(&format!(r#"{{"params.x":"{content}"}}"#)).expect("json");
+        let key = fingerprint.key();
+        let (folder, _) = store.begin(&key).expect("begun");
+        fs_err::write(folder.join("a.txt"), content).expect("written");
+        fs_err::create_dir(folder.join("sub")).expect("made");
+        fs_err::write(folder.join("sub/b.txt"), "b").expect("written");
+        let (output, files) = store.commit(&folder).expect("committed");
+        let record = Record {
+            key,
+            fingerprint,
+            kind: ArtifactKind::Catalog,
+            output,
+            files,
+            summary: serde_json::Map::new(),
+            origin: Origin {
+                pipeline: "p".into(),
+                stage: "s".into(),
+                run: "r".into(),
+                version: "0".into(),
+                host: "h".into(),
+                device: "cpu".into(),
+                threads: 1,
+                started: String::new(),
+                seconds: 0.0,
+                peak_memory: None,
+            },
+        };
+        store.publish(&record).expect("published");
+        record
+    }
+
+    fn force_write(path: &Path, content: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let open = std::fs::Permissions::from_mode(0o644);
+        fs_err::set_permissions(path, open).expect("opened");
+        fs_err::write(path, content).expect("written");
+        let closed = std::fs::Permissions::from_mode(0o444);
+        fs_err::set_permissions(path, closed).expect("closed");
+    }
+
+    #[test]
+    fn what_is_committed_is_found_again() {
+        let (_folder, store) = store();
+        let record = commit(&store, "one");
+        assert_eq!(store.record(&record.key), Some(record.clone()));
+        assert_eq!(store.glance(&record).expect("glanced"), None);
+        assert_eq!(store.verify(&record).expect("verified"), None);
+        let text = fs_err::read_to_string(store.object_path(&record.output).join("sub/b.txt"));
+        assert_eq!(text.expect("read"), "b");
+    }
+
+    #[test]
+    fn every_kind_of_damage_is_seen_even_when_size_and_mode_are_kept() {
+        let (_folder, store) = store();
+        let record = commit(&store, "one");
+        let path = store.object_path(&record.output).join("a.txt");
+        force_write(&path, "oNe");
+        let damage = Some(Damage::Content {
+            path: "a.txt".into(),
+        });
+        assert_eq!(store.glance(&record).expect("glanced"), damage);
+        assert_eq!(store.verify(&record).expect("verified"), damage);
+        force_write(&path, "on");
+        assert!(matches!(
+            store.glance(&record),
+            Ok(Some(Damage::Size { .. }))
+        ));
+        fs_err::remove_file(&path).expect("removed");
+        assert!(matches!(
+            store.glance(&record),
+            Ok(Some(Damage::FileMissing { .. }))
+        ));
+        fs_err::remove_dir_all(store.object_path(&record.output)).expect("removed");
+        assert_eq!(
+            store.glance(&record).expect("glanced"),
+            Some(Damage::Missing)
+        );
+    }
+
+    #[test]
+    fn recomputing_replaces_a_corrupt_object() {
+        let (_folder, store) = store();
+        let record = commit(&store, "one");
+        force_write(&store.object_path(&record.output).join("a.txt"), "bad");
+        let again = commit(&store, "one");
+        assert_eq!(again.output, record.output);
+        assert_eq!(store.verify(&again).expect("verified"), None);
+    }
+
+    #[test]
+    fn a_record_under_a_wrong_name_is_a_miss() {
+        let (_folder, store) = store();
+        let (one, two) = (commit(&store, "one"), commit(&store, "two"));
+        fs_err::copy(store.record_path(&one.key), store.record_path(&two.key)).expect("copied");
+        assert_eq!(store.record(&two.key), None);
+        fs_err::write(store.record_path(&two.key), "{").expect("written");
+        assert_eq!(store.record(&two.key), None);
+    }
+
+    #[test]
+    fn a_lock_is_exclusive_until_it_is_dropped() {
+        let (_folder, store) = store();
+        let key = commit(&store, "one").key;
+        let lock = store.try_lock(&key).expect("tried");
+        assert!(lock.is_some());
+        assert!(store.try_lock(&key).expect("tried").is_none());
+        drop(lock);
+        assert!(store.try_lock(&key).expect("tried").is_some());
+    }
+
+    #[test]
+    fn last_success_is_remembered_by_stage() {
+        let (_folder, store) = store();
+        let key = commit(&store, "one").key;
+        assert_eq!(store.last("p", "s[a=b/c]"), None);
+        store.note_last("p", "s[a=b/c]", &key).expect("noted");
+        assert_eq!(store.last("p", "s[a=b/c]"), Some(key));
+        assert_eq!(store.last("p", "s[a=b,c]"), None);
+    }
+}

@@ -1,0 +1,63 @@
+//! `ilm-pipe plan`: what would run, and why.
+
+use super::open::open;
+use super::state::plan_of;
+use crate::cli::{ExitStatus, Failure, PipelineArgs, Printer, Settings};
+use crate::plan::{Cause, Plan, Verdict};
+use crate::report::{Verbosity, count};
+use std::fmt::Write as _;
+
+pub(super) fn plan(
+    args: &PipelineArgs,
+    exit_code: bool,
+    json: bool,
+    settings: &Settings,
+    printer: Printer,
+) -> Result<ExitStatus, Failure> {
+    let opened = open(args)?;
+    let (_, plan) = plan_of(&opened, settings)?;
+    if json {
+        printer.json(&plan)?;
+    } else {
+        printer.result(&render(&plan, settings.verbosity == Verbosity::Verbose))?;
+    }
+    let (_, dirty, pending) = plan.counts();
+    Ok(if exit_code && dirty + pending > 0 {
+        ExitStatus::Wrong
+    } else {
+        ExitStatus::Done
+    })
+}
+
+/// One line a stage that would run, every cause below it, and the counts. Fresh stages are only counted unless `all`.
+fn render(plan: &Plan, all: bool) -> String {
+    let mut text = String::new();
+    let width = plan.stages.iter().map(|s| s.stage.len()).max().unwrap_or(0);
+    for stage in &plan.stages {
+        let id = &stage.stage;
+        let (verb, causes): (&str, Vec<String>) = match &stage.verdict {
+            Verdict::Fresh { .. } if !all => continue,
+            Verdict::Fresh { .. } => ("Fresh", Vec::new()),
+            Verdict::Dirty { causes, .. } => ("Run", causes.iter().map(Cause::to_string).collect()),
+            Verdict::Pending { waits_for, causes } => {
+                let mut lines = vec![format!("decided after `{}`", waits_for.join("`, `"))];
+                lines.extend(causes.iter().map(Cause::to_string));
+                ("Pending", lines)
+            }
+        };
+        let mut causes = causes.into_iter();
+        let first = causes.next().unwrap_or_default();
+        let line = format!("{verb:>8} {id:<width$}  {first}");
+        let _ = writeln!(text, "{}", line.trim_end());
+        for cause in causes {
+            let _ = writeln!(text, "{:>8} {:<width$}  {cause}", "", "");
+        }
+    }
+    let (fresh, dirty, pending) = plan.counts();
+    if dirty + pending == 0 {
+        let _ = writeln!(text, "{} fresh, nothing to run", count(fresh, "stage"));
+    } else {
+        let _ = writeln!(text, "{dirty} to run, {pending} pending, {fresh} fresh");
+    }
+    text
+}

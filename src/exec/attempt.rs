@@ -1,0 +1,198 @@
+//! One stage, from its lock to its record.
+
+use super::child::Exit;
+use super::event::StageOutcome;
+use super::protocol::{WorkerMessage, WorkerTask};
+use crate::artifact::{KeyLock, Origin, Record, Store, StoreError};
+use crate::clock::{self, Stopwatch};
+use crate::formats::json;
+use crate::key::{Fingerprint, Hash};
+use crate::plan::Planner;
+use crate::spec::{Pipeline, StageSpec};
+use crate::stages::{Arity, InputArtifact};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A stage that is being computed. Holds the lock of its key.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) key: Hash,
+    fingerprint: Fingerprint,
+    sources: Vec<(PathBuf, Hash)>,
+    output: PathBuf,
+    started_ns: i128,
+    pub(super) watch: Stopwatch,
+    _lock: KeyLock,
+}
+
+/// What is the same for every attempt of a run.
+#[derive(Debug)]
+pub(super) struct Site<'a> {
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) store: &'a Store,
+    pub(super) project: &'a Path,
+    pub(super) run: &'a str,
+    pub(super) host: String,
+    pub(super) threads: usize,
+}
+
+impl Attempt {
+    /// Makes the folders of an attempt and the task for its worker.
+    pub(super) fn begin(
+        site: &Site<'_>,
+        stage: &StageSpec,
+        key: Hash,
+        fingerprint: Fingerprint,
+        sources: Vec<(PathBuf, Hash)>,
+        inputs: BTreeMap<String, Vec<InputArtifact>>,
+        lock: KeyLock,
+    ) -> Result<(Self, WorkerTask), StoreError> {
+        let (output, scratch) = site.store.begin(&key)?;
+        let absolute = |path: &Path| std::path::absolute(path).map_err(StoreError::from);
+        let task = WorkerTask {
+            stage: stage.id.clone(),
+            kind: stage.kind.name.to_owned(),
+            params: stage.params.clone(),
+            seed: stage.seed,
+            inputs,
+            project: absolute(site.project)?,
+            output: absolute(&output)?,
+            scratch: absolute(&scratch)?,
+            device: "cpu".to_owned(),
+            runner: std::process::id(),
+        };
+        let attempt = Self {
+            key,
+            fingerprint,
+            sources,
+            output,
+            started_ns: clock::since_epoch_ns(),
+            watch: Stopwatch::start(),
+            _lock: lock,
+        };
+        Ok((attempt, task))
+    }
+
+    /// Turns the worker's end into a record, or drops what it wrote.
+    pub(super) fn finish(
+        self,
+        site: &Site<'_>,
+        stage: &StageSpec,
+        exit: &Exit,
+        planner: &mut Planner<'_>,
+        timed_out: bool,
+    ) -> Result<(StageOutcome, Option<Arc<Record>>), StoreError> {
+        let failed = |message: String| Ok((StageOutcome::Failed { message }, None));
+        let peak_memory = match &exit.last {
+            Some(WorkerMessage::Done { peak_memory }) => *peak_memory,
+            other => {
+                site.store.abandon(&self.key)?;
+                return match other {
+                    _ if timed_out => failed(format!(
+                        "it took longer than its `timeout` of {}; what it saved is kept, so the next run goes on from there",
+                        clock::human(stage.timeout.unwrap_or_default().as_secs_f64())
+                    )),
+                    Some(WorkerMessage::Stopped) => Ok((StageOutcome::Stopped, None)),
+                    Some(WorkerMessage::Failed { text }) => failed(text.clone()),
+                    _ => failed(exit.explain()),
+                };
+            }
+        };
+        let now = match planner.source_hashes(stage, false) {
+            Ok(now) => now,
+            Err(error) => {
+                site.store.abandon(&self.key)?;
+                return failed(error.to_string());
+            }
+        };
+        if now != self.sources {
+            site.store.abandon(&self.key)?;
+            let changed = self
+                .sources
+                .iter()
+                .find(|source| !now.contains(source))
+                .or_else(|| now.first())
+                .map_or_else(String::new, |(path, _)| path.display().to_string());
+            return failed(format!(
+                "`{changed}` changed while the stage read it, so the result is not recorded; run again"
+            ));
+        }
+        let summary = json::read(&self.output.join("summary.json")).unwrap_or_default();
+        let (output, files) = match site.store.commit(&self.output) {
+            Ok(committed) => committed,
+            Err(
+                error @ (StoreError::Empty | StoreError::NotAFile { .. } | StoreError::Name { .. }),
+            ) => {
+                site.store.abandon(&self.key)?;
+                return failed(error.to_string());
+            }
+            Err(error) => return Err(error),
+        };
+        let record = Record {
+            key: self.key,
+            fingerprint: self.fingerprint,
+            kind: stage.kind.output,
+            output,
+            files,
+            summary,
+            origin: Origin {
+                pipeline: site.pipeline.name.clone(),
+                stage: stage.id.clone(),
+                run: site.run.to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                host: site.host.clone(),
+                device: "cpu".to_owned(),
+                threads: site.threads,
+                started: clock::timestamp(self.started_ns),
+                seconds: self.watch.seconds(),
+                peak_memory,
+            },
+        };
+        site.store.publish(&record)?;
+        let outcome = StageOutcome::Done {
+            output,
+            peak_memory,
+            summary: record.summary.clone(),
+        };
+        Ok((outcome, Some(Arc::new(record))))
+    }
+}
+
+/// The artifacts that a stage reads, by port. A port that takes one artifact is not told its arm: the arm is not part
+/// of the key there, so no result may depend on it.
+pub(super) fn inputs_of(
+    site: &Site<'_>,
+    stage: &StageSpec,
+    positions: &[usize],
+    records: &[Option<Arc<Record>>],
+) -> Result<BTreeMap<String, Vec<InputArtifact>>, StoreError> {
+    let mut inputs: BTreeMap<String, Vec<InputArtifact>> = BTreeMap::new();
+    let mut positions = positions.iter();
+    for (port, ids) in &stage.inputs {
+        let many = stage
+            .kind
+            .port(port)
+            .is_some_and(|port| port.arity == Arity::Many);
+        for id in ids {
+            let Some((&position, record)) = positions
+                .next()
+                .and_then(|position| Some((position, records[*position].as_ref()?)))
+            else {
+                continue;
+            };
+            let from = &site.pipeline.stages[position];
+            inputs.entry(port.clone()).or_default().push(InputArtifact {
+                stage: id.clone(),
+                matrix: if many {
+                    from.matrix.clone()
+                } else {
+                    BTreeMap::new()
+                },
+                kind: record.kind,
+                folder: std::path::absolute(site.store.object_path(&record.output))?,
+            });
+        }
+    }
+    Ok(inputs)
+}

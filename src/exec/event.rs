@@ -1,0 +1,133 @@
+//! Everything that can be known about a run, in order. Reporters and the event log see nothing else.
+
+use crate::artifact::Damage;
+use crate::key::Hash;
+use crate::plan::Cause;
+use crate::progress::Report;
+use serde::{Deserialize, Serialize};
+
+/// One thing that happened in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum RunEvent {
+    /// The run begins.
+    RunStarted {
+        /// Version of this list of events.
+        format: u32,
+        /// Name of the run.
+        run: String,
+        /// Name of the pipeline.
+        pipeline: String,
+        /// The profile, when one was chosen.
+        profile: Option<String>,
+        /// Program version.
+        version: String,
+        /// What was typed.
+        command: Vec<String>,
+        /// How many stages the run covers.
+        stages: usize,
+    },
+    /// A stage's result was in the cache.
+    StageFresh {
+        /// The stage.
+        stage: String,
+        /// Its key.
+        key: Hash,
+        /// Hash of its artifact.
+        output: Hash,
+        /// Seconds that it took when it ran.
+        saved_seconds: f64,
+    },
+    /// An artifact in the cache is damaged; the stage that makes it runs again.
+    StageDamaged {
+        /// The stage that makes it.
+        stage: String,
+        /// What is wrong.
+        damage: Damage,
+    },
+    /// Another process is computing the same key; this one waits and then reuses the result.
+    StageWaiting {
+        /// The stage.
+        stage: String,
+        /// Its key.
+        key: Hash,
+    },
+    /// A worker started.
+    StageStarted {
+        /// The stage.
+        stage: String,
+        /// Its kind.
+        kind: String,
+        /// Its key.
+        key: Hash,
+        /// Every reason.
+        causes: Vec<Cause>,
+    },
+    /// A worker reported something.
+    StageReport {
+        /// The stage.
+        stage: String,
+        /// What.
+        report: Report,
+    },
+    /// A stage ended.
+    StageEnded {
+        /// The stage.
+        stage: String,
+        /// How.
+        outcome: StageOutcome,
+        /// Seconds it took.
+        seconds: f64,
+    },
+    /// A stage will not run, because one before it has no result.
+    StageBlocked {
+        /// The stage.
+        stage: String,
+        /// The stages that it needed.
+        by: Vec<String>,
+    },
+    /// A person asked the run to stop.
+    Stopping {
+        /// False: running stages save their state. True: they are killed.
+        at_once: bool,
+    },
+    /// The run is over.
+    RunEnded {
+        /// Stages that ran.
+        ran: usize,
+        /// Stages whose result was in the cache.
+        fresh: usize,
+        /// Stages that failed.
+        failed: usize,
+        /// Stages that could not run.
+        blocked: usize,
+        /// Stages that were stopped.
+        stopped: usize,
+        /// Seconds in all.
+        seconds: f64,
+        /// Seconds that fresh stages took when they ran.
+        saved_seconds: f64,
+    },
+}
+
+/// How a stage ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum StageOutcome {
+    /// Its artifact is in the cache.
+    Done {
+        /// Hash of the artifact.
+        output: Hash,
+        /// Largest resident memory, in bytes.
+        peak_memory: Option<u64>,
+        /// The counts that the stage wrote for people.
+        summary: serde_json::Map<String, serde_json::Value>,
+    },
+    /// It said why it could not.
+    Failed {
+        /// Why.
+        message: String,
+    },
+    /// It was asked to stop; its checkpoints are kept.
+    Stopped,
+}

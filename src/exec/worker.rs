@@ -1,0 +1,108 @@
+//! The worker's side: read the task, run the stage, say what happens.
+
+use super::protocol::{WorkerMessage, WorkerTask};
+use super::signals;
+use crate::clock::Stopwatch;
+use crate::progress::{Progress, Report, Stopped};
+use crate::seed::Seed;
+use crate::stages::{self, StageContext};
+use std::cell::{Cell, RefCell};
+use std::io::{Read, Write};
+
+/// Progress is worth a line this often, in seconds; metrics, notes and the last tick are always.
+const TICK_EVERY: f64 = 0.05;
+
+/// Reads one task from `input`, runs it and writes messages to `output`. Returns whether the artifact was made.
+pub fn work(input: &mut dyn Read, output: &mut dyn Write) -> std::io::Result<bool> {
+    let task: WorkerTask = serde_json::from_reader(input)?;
+    signals::die_with(task.runner)?;
+    let stop = signals::stop_flag()?;
+    let progress = LineProgress {
+        output: RefCell::new(output),
+        stop: &|| stop.load(std::sync::atomic::Ordering::Relaxed),
+        stopped: Cell::new(false),
+        watch: Stopwatch::start(),
+        last_tick: Cell::new(-1.0),
+    };
+    let outcome = run(&task, &progress);
+    let message = match outcome {
+        Ok(()) => WorkerMessage::Done {
+            peak_memory: peak_memory(),
+        },
+        Err(_) if progress.stopped.get() => WorkerMessage::Stopped,
+        Err(text) => WorkerMessage::Failed { text },
+    };
+    progress.send(&message)?;
+    Ok(matches!(message, WorkerMessage::Done { .. }))
+}
+
+fn run(task: &WorkerTask, progress: &dyn Progress) -> Result<(), String> {
+    let kind = stages::find(&task.kind)
+        .ok_or_else(|| format!("this program knows no kind `{}`", task.kind))?;
+    let stage = (kind.from_json)(task.params.clone()).map_err(|error| error.to_string())?;
+    let context = StageContext {
+        inputs: task.inputs.clone(),
+        project: task.project.clone(),
+        output: task.output.clone(),
+        scratch: task.scratch.clone(),
+        seed: Seed::new(task.seed),
+        device: task.device.clone(),
+        progress,
+    };
+    stage.run(&context).map_err(|error| error.chain())
+}
+
+struct LineProgress<'a> {
+    output: RefCell<&'a mut dyn Write>,
+    stop: &'a dyn Fn() -> bool,
+    stopped: Cell<bool>,
+    watch: Stopwatch,
+    last_tick: Cell<f64>,
+}
+
+impl LineProgress<'_> {
+    fn send(&self, message: &WorkerMessage) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(message)?;
+        line.push(b'\n');
+        let mut output = self.output.borrow_mut();
+        output.write_all(&line)?;
+        output.flush()
+    }
+}
+
+impl Progress for LineProgress<'_> {
+    fn report(&self, report: Report) -> Result<(), Stopped> {
+        let now = self.watch.seconds();
+        let worth = match &report {
+            Report::Tick { done, total, .. } => {
+                done == total || now - self.last_tick.get() >= TICK_EVERY
+            }
+            _ => true,
+        };
+        if worth {
+            if matches!(report, Report::Tick { .. }) {
+                self.last_tick.set(now);
+            }
+            // A closed pipe means that the runner is gone: stop at the next safe place.
+            if self.send(&WorkerMessage::Report { report }).is_err() {
+                self.stopped.set(true);
+                return Err(Stopped);
+            }
+        }
+        if (self.stop)() {
+            self.stopped.set(true);
+            return Err(Stopped);
+        }
+        Ok(())
+    }
+}
+
+/// `VmHWM` of this process, in bytes.
+fn peak_memory() -> Option<u64> {
+    let status = fs_err::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}

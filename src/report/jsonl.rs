@@ -1,0 +1,59 @@
+//! The event log of a run: one JSON object a line.
+
+use super::Reporter;
+use crate::clock;
+use crate::exec::RunEvent;
+use crate::progress::Report;
+use serde::Serialize;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+/// Writes events to a file as they come.
+pub struct JsonLines {
+    out: Option<BufWriter<fs_err::File>>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    #[serde(flatten)]
+    event: &'a RunEvent,
+}
+
+impl JsonLines {
+    /// Starts the log. A cache that cannot be written to has no log; the run goes on.
+    pub fn create(path: &Path) -> Self {
+        Self {
+            out: fs_err::File::create(path).ok().map(BufWriter::new),
+        }
+    }
+}
+
+impl Reporter for JsonLines {
+    fn event(&mut self, event: &RunEvent) {
+        // Ticks are for the eye; the stage's own log and this one keep what can be used later.
+        if let RunEvent::StageReport {
+            report: Report::Tick { .. },
+            ..
+        } = event
+        {
+            return;
+        }
+        let Some(out) = &mut self.out else { return };
+        let line = Line {
+            time: clock::timestamp(clock::since_epoch_ns()),
+            event,
+        };
+        let written = serde_json::to_writer(&mut *out, &line)
+            .map_err(std::io::Error::from)
+            .and_then(|()| out.write_all(b"\n"));
+        // Fresh stages come by the thousand and are flushed together; anything else is worth seeing at once.
+        let flushed = match event {
+            RunEvent::StageFresh { .. } => Ok(()),
+            _ => out.flush(),
+        };
+        if written.and(flushed).is_err() {
+            self.out = None;
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Stages as the file declares them: kind and axes read, arms named, parameters still raw.
+
+use super::document::{Document, bad_name, wrong_type};
+use super::matrix::{Axis, AxisValue, arms, axes};
+use super::names::{is_name, suggest};
+use super::params::Params;
+use super::problem::{Finding, Findings};
+use super::reference::{Arms, id, parse};
+use super::source::Span;
+use super::value::{Entry, Node, Value, get};
+use crate::stages::{ArtifactKind, Kind};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Keys of a stage that are not parameters of its kind.
+pub(super) const STAGE_KEYS: [&str; 7] = [
+    "kind", "inputs", "matrix", "seed", "cpus", "memory", "timeout",
+];
+
+/// One `[stage.NAME]`.
+#[derive(Debug)]
+pub(super) struct Declared {
+    /// Without an arm.
+    pub(super) name: String,
+    /// The name in the header.
+    pub(super) header: Span,
+    pub(super) entries: Vec<Entry>,
+    /// `None` after a problem.
+    pub(super) kind: Option<&'static Kind>,
+    pub(super) axes: Vec<Axis>,
+    /// Whether the matrix had a problem, so that the arms are not known.
+    pub(super) broken: bool,
+}
+
+/// One arm of a declared stage; of a stage without a matrix there is one.
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) id: String,
+    /// The position of its [`Declared`].
+    pub(super) declared: usize,
+    /// The position of its value on each axis.
+    pub(super) arm: Vec<usize>,
+}
+
+impl Instance {
+    /// Axis and value, in the order of the file.
+    pub(super) fn values<'a>(
+        &'a self,
+        declared: &'a Declared,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        declared
+            .axes
+            .iter()
+            .zip(&self.arm)
+            .map(|(axis, &at)| (axis.name.as_str(), axis.values[at].text.as_str()))
+    }
+}
+
+/// All arms of one stage name, for finding what a reference means without looking at every arm.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) header: Span,
+    pub(super) axes: Vec<String>,
+    /// Positions of instances in the order of the file.
+    pub(super) members: Vec<usize>,
+    /// What the stage makes; `None` when its kind has a problem.
+    pub(super) output: Option<ArtifactKind>,
+    /// Whether the matrix had a problem, so that the arms are not known.
+    pub(super) broken: bool,
+    /// All values in the order of the axes -> instance.
+    by_arm: BTreeMap<Vec<String>, usize>,
+    /// By axis: value -> instances in order.
+    by_value: Vec<BTreeMap<String, Vec<usize>>>,
+}
+
+impl Group {
+    /// The arm with these values, one an axis.
+    pub(super) fn arm(&self, values: &[String]) -> Option<usize> {
+        self.by_arm.get(values).copied()
+    }
+
+    /// The arms with all of these values, in order.
+    pub(super) fn select(&self, values: &[(usize, &str)]) -> Vec<usize> {
+        let mut lists: Vec<&[usize]> = values
+            .iter()
+            .map(|&(axis, value)| {
+                self.by_value[axis]
+                    .get(value)
+                    .map_or(&[][..], Vec::as_slice)
+            })
+            .collect();
+        lists.sort_by_key(|list| list.len());
+        let Some((shortest, others)) = lists.split_first() else {
+            return self.members.clone();
+        };
+        shortest
+            .iter()
+            .copied()
+            .filter(|member| others.iter().all(|list| list.binary_search(member).is_ok()))
+            .collect()
+    }
+
+    /// The values of an axis, in order of text.
+    pub(super) fn values(&self, axis: usize) -> impl Iterator<Item = &str> {
+        self.by_value[axis].keys().map(String::as_str)
+    }
+}
+
+/// The stages of a file.
+#[derive(Debug, Default)]
+pub(super) struct Stages {
+    pub(super) declared: Vec<Declared>,
+    pub(super) instances: Vec<Instance>,
+    pub(super) groups: BTreeMap<String, Group>,
+}
+
+/// Reads every stage's kind and matrix.
+pub(super) fn declare(
+    document: &mut Document,
+    profile: Option<&str>,
+    params: &Params,
+    kinds: &'static [Kind],
+    findings: &mut Findings,
+) -> Stages {
+    override_keys(document, profile, findings);
+    let kinds: BTreeMap<&str, &'static Kind> = kinds.iter().map(|kind| (kind.name, kind)).collect();
+    let mut stages = Stages::default();
+    for entry in std::mem::take(&mut document.stages) {
+        if let Some(declared) = declared(entry, params, &kinds, findings) {
+            stages.add(declared, findings);
+        }
+    }
+    stages
+}
+
+/// Applies `[profile.NAME.stage.X]` to the stages.
+fn override_keys(document: &mut Document, active: Option<&str>, findings: &mut Findings) {
+    let positions: BTreeMap<String, usize> = document
+        .stages
+        .iter()
+        .enumerate()
+        .map(|(at, entry)| (entry.key.clone(), at))
+        .collect();
+    for (name, profile) in &document.profiles {
+        for stage in &profile.stages {
+            let Some(&at) = positions.get(&stage.key) else {
+                let known = positions.keys().map(String::as_str);
+                findings.add(
+                    Finding::new(
+                        stage.key_span,
+                        format!("profile `{name}`: unknown stage `{}`", stage.key),
+                    )
+                    .hints(suggest(&stage.key, "stages", known)),
+                );
+                continue;
+            };
+            let (Value::Table(changes), Value::Table(entries)) =
+                (&stage.node.value, &mut document.stages[at].node.value)
+            else {
+                continue;
+            };
+            for change in changes {
+                if change.key == "kind" {
+                    findings.add(Finding::new(
+                        change.key_span,
+                        format!(
+                            "profile `{name}`: the kind of stage `{}` cannot be changed",
+                            stage.key
+                        ),
+                    ));
+                } else if active != Some(name) {
+                    // Its values are checked when the profile is in use.
+                } else if let Some(entry) = entries.iter_mut().find(|e| e.key == change.key) {
+                    *entry = change.clone();
+                } else {
+                    entries.push(change.clone());
+                }
+            }
+        }
+    }
+}
+
+/// `None` when not even the name is right.
+fn declared(
+    entry: Entry,
+    params: &Params,
+    kinds: &BTreeMap<&str, &'static Kind>,
+    findings: &mut Findings,
+) -> Option<Declared> {
+    let Value::Table(entries) = entry.node.value else {
+        return None;
+    };
+    let header = entry.key_span;
+    let (name, own_arm) = header_name(&entry.key, header, findings)?;
+    let kind = kind(&entry.key, header, &entries, kinds, findings);
+    let mut broken = false;
+    let axes = match get(&entries, "matrix") {
+        None => own_arm,
+        Some(matrix) if !own_arm.is_empty() => {
+            findings.add(Finding::new(
+                matrix.key_span,
+                format!(
+                    "stage `{}` is one arm already and cannot have a matrix",
+                    entry.key
+                ),
+            ));
+            own_arm
+        }
+        Some(matrix) => axes(&name, &matrix.node, params, findings).unwrap_or_else(|| {
+            broken = true;
+            Vec::new()
+        }),
+    };
+    Some(Declared {
+        name,
+        header,
+        entries,
+        kind,
+        axes,
+        broken,
+    })
+}
+
+/// Reads `NAME`, or the `"NAME[axis=value]"` of an expanded file: one arm by itself.
+fn header_name(key: &str, span: Span, findings: &mut Findings) -> Option<(String, Vec<Axis>)> {
+    let reference = match parse(key) {
+        Ok(reference) if is_name(reference.name) => reference,
+        _ => {
+            findings.add(bad_name("a stage", key, span));
+            return None;
+        }
+    };
+    let axes = match reference.arms {
+        Arms::Equal => Vec::new(),
+        Arms::All => {
+            findings.add(bad_name("a stage", key, span));
+            return None;
+        }
+        Arms::Where(pairs) => pairs
+            .iter()
+            .map(|(axis, value)| Axis {
+                name: (*axis).to_owned(),
+                values: vec![AxisValue {
+                    text: (*value).to_owned(),
+                    node: Node {
+                        span,
+                        value: Value::Text((*value).to_owned()),
+                    },
+                    fields: None,
+                }],
+            })
+            .collect(),
+    };
+    Some((reference.name.to_owned(), axes))
+}
+
+fn kind(
+    stage: &str,
+    header: Span,
+    entries: &[Entry],
+    kinds: &BTreeMap<&str, &'static Kind>,
+    findings: &mut Findings,
+) -> Option<&'static Kind> {
+    let Some(entry) = get(entries, "kind") else {
+        findings.add(
+            Finding::new(header, format!("stage `{stage}` has no `kind`")).hints(suggest(
+                stage,
+                "kinds",
+                kinds.keys().copied(),
+            )),
+        );
+        return None;
+    };
+    let Value::Text(name) = &entry.node.value else {
+        findings.add(wrong_type(
+            &format!("stage `{stage}`: `kind`"),
+            &entry.node,
+            "a string",
+        ));
+        return None;
+    };
+    let kind = kinds.get(name.as_str()).copied();
+    if kind.is_none() {
+        findings.add(
+            Finding::new(
+                entry.node.span,
+                format!("stage `{stage}`: unknown kind `{name}`"),
+            )
+            .hints(suggest(name, "kinds", kinds.keys().copied())),
+        );
+    }
+    kind
+}
+
+impl Stages {
+    fn add(&mut self, declared: Declared, findings: &mut Findings) {
+        let axes: Vec<String> = declared.axes.iter().map(|axis| axis.name.clone()).collect();
+        let distinct: BTreeSet<&String> = axes.iter().collect();
+        if distinct.len() < axes.len() {
+            findings.add(Finding::new(
+                declared.header,
+                format!("stage `{}`: an axis is named twice", declared.name),
+            ));
+            return;
+        }
+        let output = declared.kind.map(|kind| kind.output);
+        let group = self
+            .groups
+            .entry(declared.name.clone())
+            .or_insert_with(|| Group {
+                header: declared.header,
+                by_value: vec![BTreeMap::new(); axes.len()],
+                axes: axes.clone(),
+                members: Vec::new(),
+                output,
+                broken: declared.broken,
+                by_arm: BTreeMap::new(),
+            });
+        if group.axes != axes || (group.output != output && output.is_some()) {
+            findings.add(
+                Finding::new(
+                    declared.header,
+                    format!(
+                        "the arms of stage `{}` must have the same axes and make the same artifact",
+                        declared.name
+                    ),
+                )
+                .related(group.header, "another arm is declared here"),
+            );
+            return;
+        }
+        for arm in arms(&declared.axes) {
+            let at = self.instances.len();
+            let instance = Instance {
+                id: String::new(),
+                declared: self.declared.len(),
+                arm,
+            };
+            let id = id(&declared.name, instance.values(&declared));
+            let texts: Vec<String> = instance
+                .values(&declared)
+                .map(|(_, value)| value.to_owned())
+                .collect();
+            for (axis, text) in texts.iter().enumerate() {
+                group.by_value[axis]
+                    .entry(text.clone())
+                    .or_default()
+                    .push(at);
+            }
+            if group.by_arm.insert(texts, at).is_some() {
+                findings.add(
+                    Finding::new(
+                        declared.header,
+                        format!("the stage `{id}` is declared twice"),
+                    )
+                    .related(group.header, "an arm of it is declared here"),
+                );
+            }
+            group.members.push(at);
+            self.instances.push(Instance { id, ..instance });
+        }
+        self.declared.push(declared);
+    }
+}

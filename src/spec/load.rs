@@ -1,0 +1,300 @@
+//! From text to a checked pipeline, all problems at once.
+
+use super::LoadOptions;
+use super::cycles;
+use super::declared::{STAGE_KEYS, Stages, declare};
+use super::document::{Document, ReadFile, read, wrong_type};
+use super::inputs::{Inputs, Link};
+use super::interpolate::interpolate;
+use super::matrix::{ArmLookup, ParamsOnly};
+use super::names::suggest;
+use super::parameters::Reading;
+use super::params::{Params, resolve};
+use super::pipeline::{Pipeline, StageSpec};
+use super::problem::{Finding, Findings, SpecErrors};
+use super::resources;
+use super::source::{Sources, Span};
+use super::value::{Entry, Node, Value};
+use crate::stages::Kind;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+/// Loads with the given kinds and way to read files.
+pub(super) fn load(
+    path: &Path,
+    options: &LoadOptions,
+    kinds: &'static [Kind],
+    read_file: &ReadFile<'_>,
+) -> Result<Pipeline, SpecErrors> {
+    let mut sources = Sources::default();
+    let mut findings = Findings::default();
+    match build(path, options, kinds, read_file, &mut sources, &mut findings) {
+        Some(pipeline) if findings.is_empty() => Ok(pipeline),
+        _ => Err(findings.into_errors(sources)),
+    }
+}
+
+fn build(
+    path: &Path,
+    options: &LoadOptions,
+    kinds: &'static [Kind],
+    read_file: &ReadFile<'_>,
+    sources: &mut Sources,
+    findings: &mut Findings,
+) -> Option<Pipeline> {
+    let mut document = read(path, read_file, sources, findings);
+    // With a part of the text lost, whatever else is missing may be missing for that reason.
+    let top = document.top.filter(|_| !document.broken)?;
+    if let Some(profile) = &options.profile {
+        if !document.profiles.contains_key(profile) {
+            let start = sources.add("--profile".into(), profile.clone());
+            let known = document.profiles.keys().map(String::as_str);
+            findings.add(
+                Finding::new(
+                    Span::new(start, start + profile.len()),
+                    format!("unknown profile `{profile}`"),
+                )
+                .hints(suggest(profile, "profiles", known)),
+            );
+        }
+    }
+    if document.stages.is_empty() && findings.is_empty() {
+        findings.add(
+            Finding::new(top, "the pipeline has no stages")
+                .hint("a stage is a table `[stage.NAME]` with a `kind`"),
+        );
+    }
+    let params = resolve(&document, options, sources, findings);
+    let profile = options.profile.as_deref();
+    let stages = declare(&mut document, profile, &params, kinds, findings);
+    let (name, title) = names(path, &document, &params, findings);
+    let seed = match &document.seed {
+        None => Some(1),
+        Some(entry) => interpolate(&entry.node, &mut ParamsOnly(&params), findings)
+            .and_then(|node| read_seed("`seed`", &node, findings)),
+    };
+    let all = Builder {
+        stages: &stages,
+        inputs: Inputs::new(&stages),
+        params: &params,
+        seed,
+        sources,
+    }
+    .stages(findings)?;
+    Some(Pipeline {
+        name,
+        title,
+        file: path.to_owned(),
+        profile: options.profile.clone(),
+        params: params.json(),
+        stages: all,
+    })
+}
+
+/// The name, by default the file's, and the title, by default the name.
+fn names(
+    path: &Path,
+    document: &Document,
+    params: &Params,
+    findings: &mut Findings,
+) -> (String, String) {
+    let mut text = |node: &Option<Node>| {
+        let node = interpolate(node.as_ref()?, &mut ParamsOnly(params), findings)?;
+        node.value.plain_text()
+    };
+    let stem = || {
+        path.file_stem()
+            .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+    };
+    let name = text(&document.name).unwrap_or_else(stem);
+    let title = text(&document.title).unwrap_or_else(|| name.clone());
+    (name, title)
+}
+
+struct Builder<'a> {
+    stages: &'a Stages,
+    inputs: Inputs<'a>,
+    params: &'a Params,
+    /// The pipeline's seed; `None` after a problem.
+    seed: Option<u64>,
+    sources: &'a Sources,
+}
+
+impl Builder<'_> {
+    /// Every instance; `None` after any problem.
+    fn stages(&self, findings: &mut Findings) -> Option<Vec<StageSpec>> {
+        let count = self.stages.instances.len();
+        let mut specs = Vec::with_capacity(count);
+        let mut links = Vec::with_capacity(count);
+        for at in 0..count {
+            let (spec, ports) = self.stage(at, findings);
+            specs.push(spec);
+            links.push(
+                ports
+                    .into_iter()
+                    .flat_map(|(_, links)| links)
+                    .collect::<Vec<Link>>(),
+            );
+        }
+        cycles::check(self.stages, &links, findings);
+        specs.into_iter().collect()
+    }
+
+    fn stage(
+        &self,
+        at: usize,
+        findings: &mut Findings,
+    ) -> (Option<StageSpec>, Vec<(String, Vec<Link>)>) {
+        let instance = &self.stages.instances[at];
+        let declared = &self.stages.declared[instance.declared];
+        let mut lookup = ArmLookup {
+            stage: &declared.name,
+            params: self.params,
+            axes: &declared.axes,
+            arm: &instance.arm,
+            broken: declared.broken,
+        };
+        let mut own = Own::default();
+        let mut params: Vec<Entry> = Vec::new();
+        let mut missing: BTreeSet<String> = BTreeSet::new();
+        let mut whole = true;
+        for entry in &declared.entries {
+            let key = entry.key.as_str();
+            if key == "kind" || key == "matrix" {
+                continue;
+            }
+            let Some(node) = interpolate(&entry.node, &mut lookup, findings) else {
+                whole = false;
+                own.inputs_lost |= key == "inputs";
+                missing.insert(entry.key.clone());
+                continue;
+            };
+            if STAGE_KEYS.contains(&key) {
+                whole &= own.read(&declared.name, key, node, findings);
+            } else {
+                params.push(Entry {
+                    key: entry.key.clone(),
+                    key_span: entry.key_span,
+                    node,
+                });
+            }
+        }
+        let ports = if own.inputs_lost {
+            Vec::new()
+        } else {
+            self.inputs.resolve(at, own.inputs.as_ref(), findings)
+        };
+        let spec = declared.kind.and_then(|kind| {
+            let params = Reading {
+                kind,
+                name: &declared.name,
+                id: &instance.id,
+                header: declared.header,
+                raw: &declared.entries,
+                lookup: &lookup,
+            }
+            .read(params, missing, findings)?;
+            if !whole {
+                return None;
+            }
+            Some(StageSpec {
+                id: instance.id.clone(),
+                name: declared.name.clone(),
+                matrix: instance
+                    .values(declared)
+                    .map(|(axis, value)| (axis.to_owned(), value.to_owned()))
+                    .collect(),
+                axes: declared.axes.iter().map(|axis| axis.name.clone()).collect(),
+                kind,
+                params,
+                seed: own.seed.or(self.seed)?,
+                inputs: ports
+                    .iter()
+                    .map(|(port, links)| {
+                        let ids = links
+                            .iter()
+                            .map(|link| self.stages.instances[link.from].id.clone());
+                        (port.clone(), ids.collect())
+                    })
+                    .collect(),
+                cpus: own.cpus.unwrap_or(1),
+                memory: own.memory,
+                timeout: own.timeout,
+                location: self.sources.locate(declared.header),
+            })
+        });
+        (spec, ports)
+    }
+}
+
+/// The keys that every stage may have.
+#[derive(Default)]
+struct Own {
+    inputs: Option<Node>,
+    inputs_lost: bool,
+    seed: Option<u64>,
+    cpus: Option<usize>,
+    memory: Option<u64>,
+    timeout: Option<Duration>,
+}
+
+impl Own {
+    /// Takes one key; false after a problem.
+    fn read(&mut self, stage: &str, key: &str, node: Node, findings: &mut Findings) -> bool {
+        let what = format!("stage `{stage}`: `{key}`");
+        match key {
+            "inputs" => {
+                self.inputs = Some(node);
+                true
+            }
+            "seed" => {
+                self.seed = read_seed(&what, &node, findings);
+                self.seed.is_some()
+            }
+            "cpus" => {
+                self.cpus = match &node.value {
+                    Value::Whole(whole) => usize::try_from(whole.number).ok(),
+                    _ => None,
+                }
+                .filter(|&cpus| cpus >= 1);
+                let form = "a whole number of at least 1";
+                expect(self.cpus.is_some(), &what, &node, form, findings)
+            }
+            "memory" => {
+                self.memory = text(&node).and_then(resources::memory);
+                let form = resources::MEMORY_FORM;
+                expect(self.memory.is_some(), &what, &node, form, findings)
+            }
+            _ => {
+                self.timeout = text(&node).and_then(resources::duration);
+                let form = resources::TIME_FORM;
+                expect(self.timeout.is_some(), &what, &node, form, findings)
+            }
+        }
+    }
+}
+
+fn text(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn read_seed(what: &str, node: &Node, findings: &mut Findings) -> Option<u64> {
+    let seed = match &node.value {
+        Value::Whole(whole) => u64::try_from(whole.number).ok(),
+        _ => None,
+    };
+    let form = "a whole number from 0 to 2^64 - 1";
+    expect(seed.is_some(), what, node, form, findings);
+    seed
+}
+
+fn expect(right: bool, what: &str, node: &Node, form: &str, findings: &mut Findings) -> bool {
+    if !right {
+        findings.add(wrong_type(what, node, form));
+    }
+    right
+}

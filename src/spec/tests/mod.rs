@@ -1,0 +1,7 @@
+//! The room as a whole: what files mean, and what a person reads when one is wrong.
+
+mod expanding;
+mod messages;
+mod properties;
+mod resolving;
+mod wiring;
