@@ -3,7 +3,6 @@
 mod gradients;
 mod learning;
 mod masks;
-mod speed;
 
 use super::*;
 use crate::nn::set_trainable;
