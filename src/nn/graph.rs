@@ -4,7 +4,11 @@ use super::{Backend, Matrix, Module, NnError};
 use crate::seed::Seed;
 use dfdx::prelude::Backward as _;
 use dfdx::tensor::{Gradients, OwnedTape, PutTape as _, Tape as _};
+use rayon::prelude::*;
 use std::cell::{Cell, RefCell};
+
+/// Numbers of a piece of a sum over gradients.
+const PIECE: usize = 1 << 14;
 
 /// One evaluation of a network: the device, and, when training, dfdx's tape and the seed of dropout.
 ///
@@ -173,19 +177,31 @@ impl ParamGrads {
 
     /// Multiplies every gradient.
     pub fn scale(&mut self, factor: f32) {
-        for value in self.values.iter_mut().flatten() {
-            *value *= factor;
+        for values in &mut self.values {
+            values
+                .par_chunks_mut(PIECE)
+                .for_each(|values| values.iter_mut().for_each(|value| *value *= factor));
         }
     }
 
-    /// The Euclidean norm over all gradients, summed in `f64` in order.
+    /// The Euclidean norm over all gradients, in `f64`: pieces of fixed size, added in order.
     pub fn norm(&self) -> f64 {
-        self.values
-            .iter()
-            .flatten()
-            .map(|&x| f64::from(x) * f64::from(x))
-            .sum::<f64>()
-            .sqrt()
+        let square = |x: f32| f64::from(x) * f64::from(x);
+        let piece = |values: &[f32]| {
+            let mut lanes = [0.0; 8];
+            let (full, rest) = values.as_chunks::<8>();
+            for values in full {
+                for (lane, &value) in lanes.iter_mut().zip(values) {
+                    *lane += square(value);
+                }
+            }
+            lanes.iter().sum::<f64>() + rest.iter().map(|&x| square(x)).sum::<f64>()
+        };
+        let squares = self.values.iter().map(|values| {
+            let pieces: Vec<f64> = values.par_chunks(PIECE).map(piece).collect();
+            pieces.into_iter().sum::<f64>()
+        });
+        squares.sum::<f64>().sqrt()
     }
 
     /// Scales the gradients so that their norm is at most `limit` and returns the norm before.

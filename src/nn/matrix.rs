@@ -54,19 +54,15 @@ impl<D: Backend> Matrix<D> {
         Ok(Self { tensor, constant })
     }
 
-    /// Wraps a dfdx tensor.
-    pub fn from_tensor(tensor: Tensor<(usize, usize), f32, D>, constant: bool) -> Self {
-        Self { tensor, constant }
+    /// Copies a dfdx tensor, also a permuted or broadcast one, into a constant. A copy, because gradients are kept in the order of
+    /// the numbers in memory, which must be row-major.
+    pub fn from_tensor(tensor: &Tensor<(usize, usize), f32, D>) -> Result<Self, NnError> {
+        Self::constant(tensor.device(), tensor.as_vec(), *tensor.shape())
     }
 
     /// The dfdx tensor.
     pub fn tensor(&self) -> &Tensor<(usize, usize), f32, D> {
         &self.tensor
-    }
-
-    /// The dfdx tensor, to overwrite its numbers in place.
-    pub fn tensor_mut(&mut self) -> &mut Tensor<(usize, usize), f32, D> {
-        &mut self.tensor
     }
 
     /// `(rows, columns)`.

@@ -118,7 +118,7 @@ pub fn join(prefix: &str, name: &str) -> String {
 
 /// Implements [`Module`] for a struct generic over its device by listing fields with their names in weight files.
 ///
-/// ```ignore
+/// ```text
 /// module!(Block { norm: "input_layernorm", up: "mlp.up_proj" });
 /// ```
 #[macro_export]

@@ -82,3 +82,78 @@ fn differences<D: Backend, M: Module<D> + ?Sized>(
     }
     problems
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::layers::{LayerNorm, Linear};
+    use crate::seed::Seed;
+    use dfdx::tensor::Cpu;
+
+    struct Pair<D: Backend> {
+        norm: LayerNorm<D>,
+        layers: Vec<Linear<D>>,
+    }
+
+    crate::module!(Pair {
+        norm: "norm",
+        layers: "layers",
+    });
+
+    fn pair(seed: u64, bias: bool) -> Pair<Cpu> {
+        let device = Cpu::default();
+        let seed = Seed::new(seed);
+        let layer = |at| Linear::new(&device, 3, 2, bias, 1.0, seed.at(at)).unwrap();
+        Pair {
+            norm: LayerNorm::new(&device, 3, 1e-5).unwrap(),
+            layers: vec![layer(0), layer(1)],
+        }
+    }
+
+    #[test]
+    fn weights_come_back_under_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let saved = pair(1, true);
+        save(&saved, &path).unwrap();
+        let arrays = tensors::read(&path).unwrap();
+        let shapes: Vec<_> = arrays
+            .iter()
+            .map(|(name, array)| (name.as_str(), array.shape.clone()))
+            .collect();
+        assert_eq!(
+            shapes,
+            [
+                ("layers.0.bias", vec![2]),
+                ("layers.0.weight", vec![2, 3]),
+                ("layers.1.bias", vec![2]),
+                ("layers.1.weight", vec![2, 3]),
+                ("norm.bias", vec![3]),
+                ("norm.weight", vec![3]),
+            ]
+        );
+        let mut loaded = pair(2, true);
+        load(&mut loaded, &path).unwrap();
+        assert_eq!(to_arrays(&loaded), to_arrays(&saved));
+    }
+
+    #[test]
+    fn every_difference_is_listed_and_nothing_is_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let mut arrays = to_arrays(&pair(1, false));
+        arrays.insert("extra".to_owned(), Array::new(&[1], vec![0.0]));
+        arrays.insert("norm.bias".to_owned(), Array::new(&[4], vec![0.0; 4]));
+        tensors::write(&path, &arrays).unwrap();
+        let mut model = pair(2, true);
+        let message = load(&mut model, &path).unwrap_err().to_string();
+        assert!(
+            message.ends_with(
+                "does not fit the model: `layers.0.bias` is missing; `layers.1.bias` is missing; \
+                 `norm.bias` is [4] in the file, but the model has [3]; `extra` is not in the model"
+            ),
+            "{message}"
+        );
+        assert_eq!(to_arrays(&model), to_arrays(&pair(2, true)));
+    }
+}

@@ -12,7 +12,7 @@ pub(super) fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.3, 88.3);
     let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = n.mul_add(-0.693_359_375, x);
+    let r = n.mul_add(-0.693_359_4, x);
     let r = n.mul_add(2.121_944_4e-4, r);
     let mut p = 1.987_569_1e-4_f32;
     p = p.mul_add(r, 1.398_199_9e-3);
@@ -37,7 +37,7 @@ pub(super) fn tanh(x: f32) -> f32 {
     let x = x.clamp(-7.905_311, 7.905_311);
     let s = x * x;
     let mut p = -2.760_768_5e-16_f32;
-    p = p.mul_add(s, 2.000_187_9e-13);
+    p = p.mul_add(s, 2.000_188e-13);
     p = p.mul_add(s, -8.604_672e-11);
     p = p.mul_add(s, 5.122_297e-8);
     p = p.mul_add(s, 1.485_722_4e-5);
@@ -60,7 +60,7 @@ pub(super) fn erf(x: f32) -> f32 {
     p = p.mul_add(s, -2.101_024e-6);
     p = p.mul_add(s, -5.692_506_5e-5);
     p = p.mul_add(s, -7.349_906_3e-4);
-    p = p.mul_add(s, -2.954_599_8e-3);
+    p = p.mul_add(s, -2.954_6e-3);
     p = p.mul_add(s, -1.609_603_3e-2);
     let mut q = -1.456_607_2e-5_f32;
     q = q.mul_add(s, -2.133_740_6e-4);

@@ -14,6 +14,8 @@ mod parallel;
 mod rotary;
 mod rows;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 use super::ops::{AttentionShape, Binary, Mask, Unary};
 use super::{Backend, Graph, Matrix, NnError};

@@ -107,6 +107,15 @@ pub fn attention<D: Backend>(
             ),
         ));
     }
+    if s.batch == 0 || s.queries == 0 || s.keys == 0 {
+        return Err(NnError::shape(
+            "attention",
+            format!(
+                "{} sequences of {} queries and {} keys",
+                s.batch, s.queries, s.keys
+            ),
+        ));
+    }
     let keys = (s.batch * s.keys, s.kv_heads * s.head_dim);
     let queries = (s.batch * s.queries, s.heads * s.head_dim);
     expect("attention", "the query", q, queries)?;

@@ -9,6 +9,8 @@ mod products;
 mod rows;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod twins;
 
 pub use attention::{AttentionShape, Mask, MaskKind, attention, rotary};
 pub use elementwise::{

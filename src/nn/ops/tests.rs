@@ -1,6 +1,7 @@
 //! Every operation against finite differences.
 
 use super::*;
+use crate::nn::Graph;
 use crate::nn::testing::{check_gradients, variable};
 use crate::seed::Seed;
 use dfdx::tensor::Cpu;
@@ -178,4 +179,118 @@ fn gradients_of_moves_and_sums() {
         let (a, b) = (sum_all(g, &x[0])?, mean_all(g, &x[1])?);
         weighted_sum(g, &[(0.5, &a), (-2.0, &b)])
     });
+}
+
+#[test]
+fn matrices_that_do_not_fit_are_errors_that_say_so() {
+    let g = &Graph::inference(&Cpu::default());
+    let x = &inputs(1, &[(4, 6), (3, 5), (1, 6), (1, 1)]);
+    let says = |made: Result<Matrix<Cpu>, NnError>| made.unwrap_err().to_string();
+    assert_eq!(
+        says(linear(g, &x[0], &x[1], None)),
+        "`linear`: the input is (4, 6), but the weight is (3, 5)"
+    );
+    assert_eq!(
+        says(add(g, &x[0], &x[1])),
+        "`add`: the matrices are (4, 6) and (3, 5), but must be alike"
+    );
+    assert_eq!(
+        says(layer_norm(g, &x[0], &x[2], &x[3], 1e-5)),
+        "`layer_norm`: the bias is (1, 1), but must be (1, 6)"
+    );
+    assert_eq!(
+        says(embedding(g, &x[0], &[1, 4])),
+        "`embedding`: row 4, but there are 4 rows"
+    );
+    assert_eq!(
+        says(replace_rows(g, &x[0], &[2, 2], &inputs(2, &[(2, 6)])[0])),
+        "`replace_rows`: row 2 is replaced twice"
+    );
+    assert_eq!(
+        says(cross_entropy(g, &x[2], &[None], 0.0)),
+        "`cross_entropy`: no row has a target"
+    );
+    assert_eq!(
+        says(cross_entropy(g, &x[2], &[Some(6)], 0.0)),
+        "`cross_entropy`: target 6, but there are 6 classes"
+    );
+    assert_eq!(
+        says(dropout(g, &x[0], 1.0)),
+        "`dropout` is 1, but must be at least 0 and below 1"
+    );
+    for made in [
+        matmul(g, &x[0], &x[1]),
+        matmul_nt(g, &x[0], &x[1]),
+        mean_groups(g, &x[0], 3),
+        max_groups(g, &x[0], 4),
+        columns(g, &x[0], 4, 3),
+        concat_rows(g, &[&x[0], &x[1]]),
+        concat_rows(g, &[]),
+        weighted_sum(g, &[]),
+        div_scalar(g, &x[0], &x[2]),
+        rotary(g, &x[0], 2, 3, &[0; 4], 1e4),
+    ] {
+        assert!(matches!(made, Err(NnError::Shape { .. })));
+    }
+    let shape = AttentionShape {
+        batch: 1,
+        queries: 4,
+        keys: 4,
+        heads: 2,
+        kv_heads: 2,
+        head_dim: 3,
+    };
+    let q = &x[0];
+    assert!(attention(g, q, q, q, &shape, &Mask::padding(vec![5])).is_err());
+    assert!(attention(g, q, q, q, &shape, &Mask::padding(vec![1, 1])).is_err());
+    let wrong = AttentionShape { heads: 3, ..shape };
+    assert!(attention(g, q, q, q, &wrong, &Mask::full()).is_err());
+}
+
+#[test]
+fn dropout_keeps_the_mean_and_differs_from_call_to_call() {
+    let device = Cpu::default();
+    let ones = Matrix::variable(&device, vec![1.0; 200_000], (400, 500)).unwrap();
+    let idle = Graph::inference(&device);
+    assert_eq!(dropout(&idle, &ones, 0.3).unwrap().to_vec(), ones.to_vec());
+    let run = |seed| {
+        let g = Graph::training(&device, Seed::new(seed));
+        let first = dropout(&g, &ones, 0.3).unwrap().to_vec();
+        (first, dropout(&g, &ones, 0.3).unwrap().to_vec())
+    };
+    let (first, second) = run(1);
+    assert_ne!(first, second);
+    assert_ne!(first, run(2).0);
+    assert_eq!((first.clone(), second), run(1));
+    let dropped = first.iter().filter(|&&x| x == 0.0).count() as f64 / 200_000.0;
+    // Four deviations of a mean of 200,000 draws.
+    assert!((dropped - 0.3).abs() < 4.0 * (0.21_f64 / 200_000.0).sqrt());
+    assert!(first.iter().all(|&x| x == 0.0 || x == 1.0 / 0.7));
+}
+
+#[test]
+fn gradients_go_where_they_can_flow_only() {
+    let device = Cpu::default();
+    let g = Graph::training(&device, Seed::new(1));
+    let data = g.constant(vec![1.0, 2.0], (1, 2)).unwrap();
+    let x = inputs(1, &[(1, 2)]).remove(0);
+    assert!(square(&g, &data).unwrap().is_constant());
+    assert!(square(&g, &x.detached()).unwrap().is_constant());
+    let y = mul(&g, &square(&g, &x).unwrap(), &data).unwrap();
+    // A branch that the loss does not use gives nothing.
+    let unused = exp(&g, &x).unwrap();
+    assert!(!unused.is_constant());
+    let loss = sum_all(&g, &add(&g, &y, &x.detached()).unwrap()).unwrap();
+    let mut grads = g.backward(&loss).unwrap();
+    let expected: Vec<f32> = x
+        .to_vec()
+        .iter()
+        .zip([1.0, 2.0])
+        .map(|(x, d)| 2.0 * x * d)
+        .collect();
+    assert_eq!(grads.take(&x).unwrap(), expected);
+    assert_eq!(grads.take(&data).unwrap(), [0.0, 0.0]);
+    let idle = Graph::inference(&device);
+    let loss = sum_all(&idle, &x).unwrap();
+    assert!(loss.is_constant() && idle.backward(&loss).is_err());
 }

@@ -9,3 +9,6 @@ pub use checkpoint::Checkpoint;
 pub use config::{Schedule, TrainConfig};
 pub use optimiser::AdamW;
 pub use run::{Losses, Mean, Metric, Objective, Trained, train};
+
+#[cfg(test)]
+mod tests;
