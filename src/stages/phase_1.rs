@@ -383,7 +383,7 @@ fn summary<D: Backend>(
             put(&format!("{name}_start"), first.into());
             put(
                 &format!("{name}_end"),
-                values.last().unwrap_or(first).into(),
+                values.next_back().unwrap_or(first).into(),
             );
             put(&format!("{name}_constant"), (*constant).into());
         }

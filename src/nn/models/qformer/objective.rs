@@ -241,13 +241,12 @@ impl<D: Backend> Phase1<D> {
         let mut keep = |scores: Vec<(Loss, Scored<D>)>| -> Result<(), NnError> {
             for (loss, scored) in scores {
                 let value = f64::from(scored.loss.item()?);
-                match means.iter_mut().find(|(known, _)| *known == loss) {
-                    Some((_, mean)) => mean.add(value, &scored),
-                    None => {
-                        let mut mean = Mean::default();
-                        mean.add(value, &scored);
-                        means.push((loss, mean));
-                    }
+                if let Some((_, mean)) = means.iter_mut().find(|(known, _)| *known == loss) {
+                    mean.add(value, &scored);
+                } else {
+                    let mut mean = Mean::default();
+                    mean.add(value, &scored);
+                    means.push((loss, mean));
                 }
             }
             Ok(())

@@ -111,7 +111,7 @@ fn names_are_those_of_hugging_face() {
     let model = Qformer::new(&tiny(), &Cpu::default(), Seed::new(1)).expect("valid");
     let mut names = Vec::new();
     model.visit("", &mut |name, param| {
-        names.push(format!("{name} {:?}", param.saved_shape()))
+        names.push(format!("{name} {:?}", param.saved_shape()));
     });
     insta::assert_snapshot!(names.join("\n"));
 }
