@@ -57,14 +57,17 @@ impl Project {
             .into_iter()
             .partition(|example| example.items[0] >= TRAINING);
         let tasks = project.folder("tasks");
-        let corpus = train.iter().map(|example| {
-            let text = format!(
-                "{}\n{}",
-                example.prompt.replace("<item>", "it"),
-                example.target
-            );
-            BTreeMap::from([("text", text)])
-        });
+        // The decoder learns to use a description in its context; phase 2 puts vectors in the description's place.
+        let texts: Vec<String> = train
+            .iter()
+            .map(|example| {
+                let (colour, mood) = Self::traits(example.items[0]);
+                let item = format!("a {} {} thing", COLOURS[colour], MOODS[mood]);
+                let prompt = example.prompt.replace("<item>", &item);
+                format!("{prompt}\n{}", example.target)
+            })
+            .collect();
+        let corpus = texts.iter().map(|text| BTreeMap::from([("text", text)]));
         json::write_lines(&tasks.join("corpus.jsonl"), corpus).unwrap();
         json::write_lines(&tasks.join("train.jsonl"), &train).unwrap();
         json::write_lines(&tasks.join("test.jsonl"), &test).unwrap();
@@ -73,10 +76,6 @@ impl Project {
             vocab_size: 320,
             min_frequency: 2,
         };
-        let texts: Vec<String> = train
-            .iter()
-            .map(|example| format!("{}\n{}", example.prompt, example.target))
-            .collect();
         let path = project.folder("tokenizer").join("tokenizer.json");
         let tokenizer = Tokenizer::train(&texts, &config).unwrap();
         tokenizer.save(&path).unwrap();
@@ -212,7 +211,7 @@ fn number(folder: &Path, name: &str) -> f64 {
 #[test]
 fn a_frozen_language_model_names_the_attributes_of_unseen_items() {
     let project = Project::new();
-    project.backbone(80);
+    project.backbone(200);
     for (adapter, output) in [
         (AdapterKind::Mlp, "mlp"),
         (AdapterKind::Qformer, "qformer-arm"),
@@ -361,6 +360,25 @@ fn senseless_parameters_are_all_named() {
     };
     insta::assert_snapshot!(
         [list(backbone.problems()), list(phase_2.problems()), list(generate.problems())].join("\n\n"),
-        @""
+        @r"
+    `heads` is 6, but must divide the width 128
+    `kv_heads` is 4, but must divide the number of heads 6
+    `context` is 0, but must be at least 2
+    `batch` is 0, but must be at least 1
+    `held_out` is 1, but must be from 0 to below 1
+    `learning_rate` is -0.001, but must be above 0
+
+    `mlp_tokens` is 0, but must be at least 1
+    `mlp_hidden` is 0, but must be at least 1
+    `batch` is 0, but must be at least 1
+    `max_tokens` is 0, but must be at least 4
+    `held_out` is NaN, but must be from 0 to below 1
+    `learning_rate` is -1, but must be above 0
+    `warmup_steps` is 301, but must be at most `steps`, 300
+
+    `max_new_tokens` is 0, but must be at least 1
+    `batch` is 0, but must be at least 1
+    `examples_per_task` is 0, but must be at least 1
+    "
     );
 }
