@@ -3,10 +3,10 @@
 use super::language_io::{only_cpu, read_tokenizer, training_problems};
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::formats::json;
-use crate::nn::models::llama::{Corpus, Llama, LlamaConfig, Pretraining, is_held_out};
+use crate::nn::models::llama::{Corpus, Llama, LlamaConfig, Pretraining};
 use crate::nn::training::{TrainConfig, train};
 use crate::nn::{Backend, count};
-use crate::text::{BOS, EOS, PAD, Tokenizer};
+use crate::text::{BOS, EOS, PAD};
 use dfdx::tensor::Cpu;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,17 +28,21 @@ pub struct Backbone {
     pub kv_heads: usize,
     /// Width of the SwiGLU gate. At least 1. Default: 352 (8/3 of `d_model`, as in Llama, rounded up to a multiple of 32).
     pub d_ff: usize,
-    /// Tokens of a training block, and so the longest sequence the model has seen. At least 2. Default: 160.
+    /// Longest training sequence in tokens; longer documents are cut into parts. At least 2. Default: 192.
     pub context: usize,
     /// Base of the rotary frequencies. Above 1. Default: 10,000 (Su et al. 2021).
     pub rope_theta: f64,
-    /// Blocks of a step. At least 1. Default: 16.
+    /// Standard deviation of the initial weights; those that write into the residual stream get it divided by `sqrt(2·layers)`. Above
+    /// 0. Default: `sqrt(2 / (5·d_model))` (Nguyen & Salazar 2019), which is GPT-2's 0.02 at its smallest width of 768: with 0.02 at a
+    /// width of 128, attention takes hundreds of steps to start.
+    pub init_std: Option<f64>,
+    /// Documents of a step. At least 1. Default: 16.
     pub batch: usize,
     /// Share of the documents that is kept out of training and measured on, chosen by a hash of the text. From 0 to below 1.
     /// Default: 0.1.
     pub held_out: f64,
-    /// Held-out blocks in an evaluation, at most. Default: 64.
-    pub eval_blocks: usize,
+    /// Held-out documents in an evaluation, at most. At least 1. Default: 128.
+    pub eval_documents: usize,
     /// Training steps. At least 1. Default: 300.
     pub steps: u64,
     /// Peak of the learning rate. Above 0. Default: 3e-3 (small decoders take more than the 6e-4 of GPT-3's smallest).
@@ -67,11 +71,12 @@ impl Default for Backbone {
             heads: 4,
             kv_heads: 2,
             d_ff: 352,
-            context: 160,
+            context: 192,
             rope_theta: 10_000.0,
+            init_std: None,
             batch: 16,
             held_out: 0.1,
-            eval_blocks: 64,
+            eval_documents: 128,
             steps: 300,
             learning_rate: 3e-3,
             warmup_steps: 30,
@@ -119,6 +124,9 @@ impl Stage for Backbone {
         }
         found.extend(Problem::at_least("context", self.context, 2));
         found.extend(Problem::above("rope_theta", self.rope_theta, 1.0));
+        if let Some(std) = self.init_std {
+            found.extend(Problem::above("init_std", std, 0.0));
+        }
         found.extend(Problem::at_least("batch", self.batch, 1));
         if !(0.0..1.0).contains(&self.held_out) {
             found.push(Problem::new(
@@ -126,7 +134,7 @@ impl Stage for Backbone {
                 format!("is {}, but must be from 0 to below 1", self.held_out),
             ));
         }
-        found.extend(Problem::at_least("eval_blocks", self.eval_blocks, 1));
+        found.extend(Problem::at_least("eval_documents", self.eval_documents, 1));
         found.extend(training_problems(&self.training()));
         found
     }
@@ -148,6 +156,9 @@ impl Backbone {
             vocab_size,
             max_position_embeddings: self.context,
             rope_theta: self.rope_theta,
+            initializer_range: self
+                .init_std
+                .unwrap_or_else(|| (2.0 / (5.0 * self.d_model.max(1) as f64)).sqrt()),
             bos_token_id: Some(BOS),
             eos_token_id: Some(EOS),
             pad_token_id: Some(PAD),
@@ -174,19 +185,19 @@ impl Backbone {
         let tokenizer = read_tokenizer(context)?;
         let path = context.input("tasks")?.file("corpus.jsonl");
         let documents: Vec<Document> = json::read_lines(&path)?;
-        let corpus = self.corpus(&tokenizer, &documents);
-        let (n_training, n_held_out) = (corpus.training.len(), corpus.held_out.len());
-        let tokens: usize = corpus.training.iter().map(Vec::len).sum();
-        let pretraining = Pretraining::new(corpus, self.context, self.batch, self.eval_blocks)?;
-        let epochs =
-            (self.steps * self.batch as u64) as f64 / pretraining.blocks_per_epoch() as f64;
+        let texts = documents.iter().map(|document| document.text.as_str());
+        let corpus = Corpus::new(texts, &tokenizer, self.context, self.held_out);
+        let (n_training, n_held_out) = (corpus.training_documents, corpus.held_out_documents);
+        let tokens = corpus.training_tokens();
+        let pretraining = Pretraining::new(corpus, self.batch, self.eval_documents)?;
+        let epochs = self.steps as f64 / pretraining.steps_per_epoch() as f64;
         context.progress.note(&format!(
             "{n_training} documents of {tokens} tokens, read {epochs:.1} times; {n_held_out} documents held out"
         ))?;
-        if pretraining.held_out_blocks() == 0 {
-            context.progress.warn(
-                "the held-out documents do not fill one block, so nothing measures this language model",
-            )?;
+        if n_held_out == 0 {
+            context
+                .progress
+                .warn("no document is held out, so nothing measures this language model")?;
         }
 
         let config = self.model(tokenizer.vocab_size());
@@ -212,23 +223,5 @@ impl Backbone {
         super::language_io::last_metrics(&trained.metrics, &mut summary);
         json::write(&context.out("summary.json"), &summary)?;
         Ok(())
-    }
-
-    fn corpus(&self, tokenizer: &Tokenizer, documents: &[Document]) -> Corpus {
-        let mut corpus = Corpus {
-            training: Vec::new(),
-            held_out: Vec::new(),
-        };
-        for Document { text } in documents {
-            let mut tokens = vec![BOS];
-            tokens.extend(tokenizer.encode(text));
-            tokens.push(EOS);
-            if is_held_out(text, self.held_out) {
-                corpus.held_out.push(tokens);
-            } else {
-                corpus.training.push(tokens);
-            }
-        }
-        corpus
     }
 }

@@ -58,15 +58,18 @@ impl Project {
             .partition(|example| example.items[0] >= TRAINING);
         let tasks = project.folder("tasks");
         // The decoder learns to use a description in its context; phase 2 puts vectors in the description's place.
-        let texts: Vec<String> = train
-            .iter()
-            .map(|example| {
-                let (colour, mood) = Self::traits(example.items[0]);
-                let item = format!("a {} {} thing", COLOURS[colour], MOODS[mood]);
-                let prompt = example.prompt.replace("<item>", &item);
-                format!("{prompt}\n{}", example.target)
-            })
-            .collect();
+        let mut texts = Vec::new();
+        for thing in ["thing", "house", "song", "road", "tale"] {
+            for (colour, mood) in COLOURS.iter().flat_map(|c| MOODS.map(|m| (*c, m))) {
+                for item in [
+                    format!("a {colour} {mood} {thing}"),
+                    format!("a {mood} {colour} {thing}"),
+                ] {
+                    texts.push(format!("name the colour of {item}\nthe colour is {colour}"));
+                    texts.push(format!("name the mood of {item}\nthe mood is {mood}"));
+                }
+            }
+        }
         let corpus = texts.iter().map(|text| BTreeMap::from([("text", text)]));
         json::write_lines(&tasks.join("corpus.jsonl"), corpus).unwrap();
         json::write_lines(&tasks.join("train.jsonl"), &train).unwrap();
@@ -172,7 +175,7 @@ impl Project {
             kv_heads: 1,
             d_ff: 64,
             context: 24,
-            batch: 8,
+            batch: 16,
             steps,
             warmup_steps: steps / 10,
             ..Backbone::default()

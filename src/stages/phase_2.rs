@@ -280,6 +280,7 @@ impl Phase2 {
             item_tokens: table.tokens,
             d_item: table.width,
             d_language,
+            output_scale: 1.0,
         };
         let sizes: Option<QformerConfig> = qformer
             .map(|artifact| json::read(&artifact.file("config.json")))

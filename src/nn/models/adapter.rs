@@ -1,9 +1,11 @@
 //! From an item's vectors to soft tokens that a language model reads.
 //!
 //! Two networks do it: a two-layer MLP, as in ELM (Tennenholtz et al. 2024), or a Q-Former, as in BLIP-2 and ILM. Each ends in one
-//! linear layer into the width of the language model, which starts at the size of that model's own token embeddings: trained
-//! decoders have embeddings far smaller than a layer norm's output, and soft tokens of another size than every other input
-//! drown them.
+//! linear layer into the width of the language model, times a constant that gives the soft tokens the size of that model's own
+//! token embeddings at the start: decoders have embeddings far smaller than a layer norm's output, and soft tokens of
+//! another size than every other input drown them. The constant stays outside the weights, so that an optimiser's step of a given
+//! size moves a soft token by the same share of its length whatever that size is. (With the size in the weights, one AdamW step of 1e-3
+//! on a wide MLP moved soft tokens by many times their length, and they never came back.)
 
 use super::llama::rms;
 use super::qformer::{ItemBatch, QformerConfig, QuerySide, TokenTable};
@@ -27,6 +29,8 @@ pub struct AdapterConfig {
     pub d_item: usize,
     /// Width of the language model.
     pub d_language: usize,
+    /// What the last layer's output is multiplied by. Constant in training.
+    pub output_scale: f32,
 }
 
 /// Which network reads the item.
@@ -128,7 +132,7 @@ impl<D: Backend> Adapter<D> {
         Self::with_network(device, config, network, seed)
     }
 
-    /// Makes an adapter from the query side of a trained Q-Former, with a random last layer.
+    /// Makes an adapter from the query side of a trained Q-Former, with a random last layer and the output scale 1.
     pub fn from_queries(
         device: &D,
         queries: QuerySide<D>,
@@ -140,6 +144,7 @@ impl<D: Backend> Adapter<D> {
             item_tokens,
             d_item: queries.config().d_item,
             d_language,
+            output_scale: 1.0,
             network: NetworkConfig::Qformer(queries.config().clone()),
         };
         Self::with_network(device, &config, Network::Qformer(Box::new(queries)), seed)
@@ -199,19 +204,20 @@ impl<D: Backend> Adapter<D> {
                 ),
             ));
         }
-        match &self.network {
+        let soft = match &self.network {
             Network::Mlp(hidden) => {
                 let shape = (items.len(), table.tokens * table.width);
                 let x = g.constant(table.rows(items), shape)?;
                 let h = ops::gelu(g, &hidden.forward(g, &x)?)?;
                 let wide = self.projection.forward(g, &h)?;
-                self.rows_of_tokens(g, &wide)
+                self.rows_of_tokens(g, &wide)?
             }
             Network::Qformer(queries) => {
                 let batch = ItemBatch::new(g.device(), table, items)?;
-                self.projection.forward(g, &queries.forward(g, &batch)?)
+                self.projection.forward(g, &queries.forward(g, &batch)?)?
             }
-        }
+        };
+        ops::scale(g, &soft, config.output_scale)
     }
 
     /// `[n, soft_tokens·d]` to `[n·soft_tokens, d]`.
@@ -231,7 +237,7 @@ impl<D: Backend> Adapter<D> {
         ops::gather_rows(g, &stacked, &rows)
     }
 
-    /// Scales the last layer so that the soft tokens of the first 512 items of `table` have the root mean square
+    /// Sets the output scale so that the soft tokens of the first 512 items of `table` have the root mean square
     /// `target`.
     pub fn scale_output_to(
         &mut self,
@@ -251,9 +257,8 @@ impl<D: Backend> Adapter<D> {
                 ),
             ));
         }
-        let weight = &mut self.projection.weight.value;
-        let scaled: Vec<f32> = weight.to_vec().iter().map(|w| w * target / found).collect();
-        weight.overwrite(&scaled)
+        self.config.output_scale *= target / found;
+        Ok(())
     }
 }
 
@@ -283,6 +288,7 @@ mod tests {
             item_tokens: 2,
             d_item: 6,
             d_language: 10,
+            output_scale: 1.0,
         }
     }
 

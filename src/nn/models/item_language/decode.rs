@@ -1,6 +1,7 @@
 //! Greedy generation with a cache of keys and values.
 
-use super::{Batch, ItemLanguage, Sequence, batches};
+use super::{Batch, ItemLanguage, Sequence};
+use crate::nn::models::batches;
 use crate::nn::models::qformer::TokenTable;
 use crate::nn::{Backend, Graph, Matrix, NnError, ops};
 use crate::progress::Progress;

@@ -3,11 +3,9 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `examples` | texts with item places -> tokens |
-//! | `batches` | which examples are in which batch |
 //! | `objective` | the loss of phase 2: targets only |
 //! | `decode` | greedy generation |
 
-mod batches;
 mod decode;
 mod examples;
 mod objective;

@@ -1,11 +1,11 @@
 //! What phase 2 minimises: the cross-entropy of target tokens after prompts with soft tokens.
 
-use super::{Batch, ItemLanguage, Sequence, batches};
+use super::{Batch, ItemLanguage, Sequence};
+use crate::nn::models::batches::{Batches, by_length};
 use crate::nn::models::qformer::TokenTable;
 use crate::nn::training::{Losses, Objective};
 use crate::nn::{Backend, Graph, Matrix, NnError, ops};
 use crate::seed::Seed;
-use std::sync::{Mutex, PoisonError};
 
 /// Phase 2: learns to write targets.
 ///
@@ -19,9 +19,7 @@ pub struct Tuning<'a> {
     table: &'a TokenTable,
     /// Sequences of a step.
     batch: usize,
-    lengths: Vec<usize>,
-    /// The batches of the epoch that was asked for last; only saves making them again.
-    epoch: Mutex<Option<(Seed, u64, Vec<Vec<usize>>)>>,
+    batches: Batches,
 }
 
 impl<'a> Tuning<'a> {
@@ -43,27 +41,8 @@ impl<'a> Tuning<'a> {
             held_out,
             table,
             batch,
-            lengths: training.iter().map(|s| s.ids.len()).collect(),
-            epoch: Mutex::new(None),
+            batches: Batches::new(training.iter().map(|s| s.ids.len()).collect(), batch),
         })
-    }
-
-    /// The sequences of a step: a pure function of seed and step.
-    fn at_step(&self, seed: Seed, step: u64) -> Vec<&'a Sequence> {
-        let per_epoch = self.training.len().div_ceil(self.batch) as u64;
-        let (number, position) = (step / per_epoch, (step % per_epoch) as usize);
-        // A thread that panicked while holding the lock left a whole epoch or none.
-        let mut epoch = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
-        let batches = match epoch.take() {
-            Some((s, n, batches)) if (s, n) == (seed, number) => batches,
-            _ => batches::epoch(&self.lengths, self.batch, seed, number),
-        };
-        let batch = batches[position]
-            .iter()
-            .map(|&i| &self.training[i])
-            .collect();
-        *epoch = Some((seed, number, batches));
-        batch
     }
 
     /// Mean loss over the target tokens of `sequences`, and their number.
@@ -103,7 +82,9 @@ impl<D: Backend> Objective<D> for Tuning<'_> {
         step: u64,
         seed: Seed,
     ) -> Result<Losses<D>, NnError> {
-        let (total, _) = self.loss_of(g, model, &self.at_step(seed, step))?;
+        let chosen = self.batches.at_step(seed, step);
+        let sequences: Vec<&Sequence> = chosen.iter().map(|&i| &self.training[i]).collect();
+        let (total, _) = self.loss_of(g, model, &sequences)?;
         Ok(Losses {
             total,
             parts: Vec::new(),
@@ -116,7 +97,7 @@ impl<D: Backend> Objective<D> for Tuning<'_> {
         }
         let lengths: Vec<usize> = self.held_out.iter().map(|s| s.ids.len()).collect();
         let (mut sum, mut tokens) = (0.0, 0);
-        for batch in batches::by_length(&lengths, self.batch) {
+        for batch in by_length(&lengths, self.batch) {
             let sequences: Vec<&Sequence> = batch.iter().map(|&i| &self.held_out[i]).collect();
             let g = Graph::inference(device);
             let (loss, n) = self.loss_of(&g, model, &sequences)?;

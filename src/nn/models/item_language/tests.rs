@@ -31,6 +31,7 @@ fn model(language: &LlamaConfig, soft_tokens: usize) -> ItemLanguage<Cpu> {
         item_tokens: 2,
         d_item: 4,
         d_language: language.hidden_size,
+        output_scale: 1.0,
     };
     let mut adapter = Adapter::new(&device, &config, Seed::new(5)).unwrap();
     let language = Llama::new(&device, language, Seed::new(11)).unwrap();

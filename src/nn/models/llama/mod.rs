@@ -7,13 +7,13 @@
 mod block;
 mod cache;
 mod config;
-mod packing;
+mod corpus;
 mod pretrain;
 
 pub use block::Block;
 pub use cache::Cache;
 pub use config::LlamaConfig;
-pub use packing::{Corpus, is_held_out, unit_hash};
+pub use corpus::{Corpus, unit_hash};
 pub use pretrain::Pretraining;
 
 use self::block::Window;

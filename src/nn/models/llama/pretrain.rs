@@ -1,116 +1,73 @@
 //! What pre-training minimises: the cross-entropy of every next token.
 
-use super::Llama;
-use super::packing::{self, Corpus};
+use super::{Corpus, Llama};
+use crate::nn::models::batches::{Batches, by_length};
 use crate::nn::training::{Losses, Objective};
 use crate::nn::{Backend, Graph, Matrix, NnError, ops};
 use crate::seed::Seed;
-use std::sync::{Mutex, PoisonError};
+use crate::text::PAD;
 
-/// Learns to continue text, from documents packed into blocks without padding.
+/// Learns to continue text.
 ///
-/// A block may hold the end of one document and the start of the next; attention crosses the border, as in most
-/// pre-training, and `<bos>` and `<eos>` mark it.
+/// A row of a batch is one document from its `<bos>` on, as in generation; rows of similar length stand together and are padded to
+/// the longest. Packing documents end to end into blocks would waste no padding, but cuts most of them away from their start, and what
+/// the model must learn here is to use the start (a description) for the end.
 #[derive(Debug)]
 pub struct Pretraining {
-    corpus: Corpus,
-    /// Tokens of a block.
-    length: usize,
-    /// Blocks of a step.
-    batch: usize,
-    /// Blocks of one pass over the training documents.
-    per_epoch: u64,
+    training: Vec<Vec<u32>>,
     held_out: Vec<Vec<u32>>,
-    /// The blocks of the epoch that was asked for last; only saves making them again.
-    epoch: Mutex<Option<(Seed, u64, Vec<Vec<u32>>)>>,
+    batch: usize,
+    batches: Batches,
 }
 
 impl Pretraining {
-    /// Prepares to learn from a corpus, `batch` blocks of `length` tokens at a time, and to measure on at most `evaluated`
-    /// blocks of its held-out documents.
-    pub fn new(
-        corpus: Corpus,
-        length: usize,
-        batch: usize,
-        evaluated: usize,
-    ) -> Result<Self, NnError> {
-        if length == 0 || batch == 0 {
-            return Err(NnError::setting(
-                "context",
-                "or `batch` is 0, but each must be at least 1",
-            ));
+    /// Prepares to learn from a corpus, `batch` documents at a time, and to measure on at most `evaluated` held-out ones.
+    pub fn new(corpus: Corpus, batch: usize, evaluated: usize) -> Result<Self, NnError> {
+        if batch == 0 {
+            return Err(NnError::setting("batch", "is 0, but must be at least 1"));
         }
-        let tokens: usize = corpus.training.iter().map(Vec::len).sum();
-        let per_epoch = tokens.saturating_sub(1) / length;
-        if per_epoch == 0 {
-            return Err(NnError::setting(
-                "context",
-                format!("is {length}, but the training text has only {tokens} tokens"),
-            ));
+        if corpus.training.is_empty() {
+            return Err(NnError::setting("tasks", "has no text to learn from"));
         }
-        let mut held_out = packing::blocks(&corpus.held_out, length);
+        let mut held_out = corpus.held_out;
         held_out.truncate(evaluated);
+        let lengths = corpus.training.iter().map(Vec::len).collect();
         Ok(Self {
-            corpus,
-            length,
-            batch,
-            per_epoch: per_epoch as u64,
+            training: corpus.training,
             held_out,
-            epoch: Mutex::new(None),
+            batch,
+            batches: Batches::new(lengths, batch),
         })
     }
 
-    /// Blocks that are measured on.
-    pub fn held_out_blocks(&self) -> usize {
-        self.held_out.len()
-    }
-
-    /// Blocks of one pass over the training documents.
-    pub fn blocks_per_epoch(&self) -> u64 {
-        self.per_epoch
-    }
-
-    /// The blocks of a step: a pure function of seed and step. A step may reach into the next epoch.
-    fn at_step(&self, seed: Seed, step: u64) -> Vec<Vec<u32>> {
-        let first = step * self.batch as u64;
-        (first..first + self.batch as u64)
-            .map(|number| self.block(seed, number / self.per_epoch, number % self.per_epoch))
-            .collect()
-    }
-
-    fn block(&self, seed: Seed, epoch: u64, position: u64) -> Vec<u32> {
-        // A thread that panicked while holding the lock left a whole epoch or none.
-        let mut held = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
-        let blocks = match held.take() {
-            Some((s, e, blocks)) if (s, e) == (seed, epoch) => blocks,
-            _ => packing::epoch(&self.corpus.training, self.length, seed, epoch),
-        };
-        let block = blocks[position as usize].clone();
-        *held = Some((seed, epoch, blocks));
-        block
+    /// Steps of one pass over the training documents.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.batches.per_epoch()
     }
 }
 
-/// Mean cross-entropy of the next token over blocks of equal length.
+/// Mean cross-entropy of the next token over documents, and the number of tokens.
 fn loss_of<D: Backend>(
     g: &Graph<D>,
     model: &Llama<D>,
-    blocks: &[Vec<u32>],
-) -> Result<Matrix<D>, NnError> {
-    let inputs: Vec<u32> = blocks
-        .iter()
-        .flat_map(|block| &block[..block.len() - 1])
-        .copied()
-        .collect();
-    let targets: Vec<Option<u32>> = blocks
-        .iter()
-        .flat_map(|block| &block[1..])
-        .map(|&id| Some(id))
-        .collect();
+    documents: &[&[u32]],
+) -> Result<(Matrix<D>, usize), NnError> {
+    // The last token predicts nothing.
+    let width = documents.iter().map(|d| d.len() - 1).max().unwrap_or(0);
+    let mut inputs = Vec::with_capacity(documents.len() * width);
+    let (mut rows, mut targets) = (Vec::new(), Vec::new());
+    for document in documents {
+        let start = inputs.len();
+        rows.extend(start..start + document.len() - 1);
+        targets.extend(document[1..].iter().map(|&id| Some(id)));
+        inputs.extend_from_slice(&document[..document.len() - 1]);
+        inputs.resize(start + width, PAD);
+    }
     let embeddings = model.embed(g, &inputs)?;
-    let hidden = model.hidden(g, &embeddings, blocks.len())?;
-    let logits = model.logits(g, &hidden)?;
-    ops::cross_entropy(g, &logits, &targets, 0.0)
+    let hidden = model.hidden(g, &embeddings, documents.len())?;
+    let predicting = ops::gather_rows(g, &hidden, &rows)?;
+    let logits = model.logits(g, &predicting)?;
+    Ok((ops::cross_entropy(g, &logits, &targets, 0.0)?, rows.len()))
 }
 
 impl<D: Backend> Objective<D> for Pretraining {
@@ -123,8 +80,10 @@ impl<D: Backend> Objective<D> for Pretraining {
         step: u64,
         seed: Seed,
     ) -> Result<Losses<D>, NnError> {
+        let chosen = self.batches.at_step(seed, step);
+        let documents: Vec<&[u32]> = chosen.iter().map(|&i| &self.training[i][..]).collect();
         Ok(Losses {
-            total: loss_of(g, model, &self.at_step(seed, step))?,
+            total: loss_of(g, model, &documents)?.0,
             parts: Vec::new(),
         })
     }
@@ -133,12 +92,15 @@ impl<D: Backend> Objective<D> for Pretraining {
         if self.held_out.is_empty() {
             return Ok(Vec::new());
         }
-        let mut sum = 0.0;
-        for blocks in self.held_out.chunks(self.batch) {
-            let loss = loss_of(&Graph::inference(device), model, blocks)?;
-            sum += f64::from(loss.item()?) * blocks.len() as f64;
+        let lengths: Vec<usize> = self.held_out.iter().map(Vec::len).collect();
+        let (mut sum, mut tokens) = (0.0, 0);
+        for batch in by_length(&lengths, self.batch) {
+            let documents: Vec<&[u32]> = batch.iter().map(|&i| &self.held_out[i][..]).collect();
+            let (loss, n) = loss_of(&Graph::inference(device), model, &documents)?;
+            sum += f64::from(loss.item()?) * n as f64;
+            tokens += n;
         }
-        let loss = sum / self.held_out.len() as f64;
+        let loss = sum / tokens as f64;
         Ok(vec![
             ("loss".to_owned(), loss),
             ("perplexity".to_owned(), loss.exp()),
