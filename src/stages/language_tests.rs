@@ -176,7 +176,7 @@ impl Project {
             kv_heads: 1,
             d_ff: 64,
             context: 24,
-            batch: 8,
+            batch: 16,
             steps,
             warmup_steps: steps / 30,
             learning_rate: 3e-3,

@@ -240,8 +240,10 @@ fn five(
         .chain(of_nothing)
         .chain(general);
     let mut all: Vec<String> = Vec::with_capacity(5);
+    // A film's own "its perfect timing" and the lexicon's "perfect timing" are one phrase.
+    let bare = |phrase: &str| phrase.strip_prefix("its ").unwrap_or(phrase).to_owned();
     for phrase in candidates {
-        if !all.iter().any(|known| known == phrase) {
+        if !all.iter().any(|known| bare(known) == bare(phrase)) {
             all.push(phrase.to_owned());
         }
         if all.len() == 5 {

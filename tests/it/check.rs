@@ -38,7 +38,7 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
     (
         "elm                       = { adapter = \"mlp\", ",
         "elm                       = { adapter = \"mpl\", ",
-        &["`mpl`", "`mlp`"],
+        &["\"mpl\"", "`mlp`"],
     ),
     (
         "matrix = { arm = [\"elm\", \"ilm-mlp\", \"ilm-qformer-random\", \"ilm-qformer\", \"ilm-qformer-fullyfinetune\"] }\ninputs = { generations",

@@ -36,10 +36,7 @@ fn kill_after_a_checkpoint(project: &Project, arguments: &[&str], wait: Duration
         if child.try_wait().expect("waited").is_some() {
             return false;
         }
-        assert!(
-            begun.seconds() < 60.0,
-            "no checkpoint in a minute"
-        );
+        assert!(begun.seconds() < 60.0, "no checkpoint in a minute");
         std::thread::sleep(Duration::from_millis(2));
     }
     std::thread::sleep(wait);

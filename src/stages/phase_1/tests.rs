@@ -98,7 +98,7 @@ fn the_artifact_is_whole_and_the_same_every_time() {
     inputs(folder.path());
     let made = run(&small(), folder.path()).expect("trains");
     let model = Qformer::load(made.path(), &Cpu::default()).expect("loads");
-    assert_eq!((model.config().d_item, model.config().vocab), (4, 262));
+    assert_eq!((model.config().d_item, model.config().vocab), (4, 263));
     let outputs = made.path().join("query_outputs.safetensors");
     let outputs = tensors::read_one(&outputs, "items", 3).expect("is there");
     assert_eq!(outputs.shape, [10, 3, 16]);

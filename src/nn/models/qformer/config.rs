@@ -30,7 +30,7 @@ pub struct QformerConfig {
     pub dropout: f32,
     /// Added to the variance in every layer norm (BERT: 1e-12).
     pub eps: f32,
-    /// Standard deviation of the initial weights and embeddings (BERT: 0.02).
+    /// Standard deviation of the initial weights and embeddings (BERT: 0.02 at width 768).
     pub init_std: f32,
     /// Start of the learned temperature that divides the contrastive logits (BLIP-2: 0.07).
     pub temperature: f32,
@@ -51,7 +51,7 @@ impl Default for QformerConfig {
             projection: 64,
             dropout: 0.1,
             eps: 1e-12,
-            init_std: 0.02,
+            init_std: 0.07,
             temperature: 0.07,
         }
     }

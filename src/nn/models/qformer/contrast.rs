@@ -108,7 +108,7 @@ pub fn row_contrast<D: Backend>(
     let mut linear = vec![0.0; rows * columns];
     let mut shut = vec![0.0; rows * columns];
     let mut constant = 0.0;
-    for (row, first_positive) in firsts.iter_mut().enumerate() {
+    for (row, target) in firsts.iter_mut().enumerate() {
         let span = row * columns..(row + 1) * columns;
         let relations = &cells.relations[span.clone()];
         let positives = count(relations, Relation::Positive);
@@ -116,7 +116,7 @@ pub fn row_contrast<D: Backend>(
         let Some(first) = relations.iter().position(|&r| r == Relation::Positive) else {
             continue;
         };
-        *first_positive = Some(first as u32);
+        *target = Some(first as u32);
         constant += (open as f64).ln();
         let share = (1.0 - smoothing) / positives as f32;
         let floor = smoothing / open as f32;

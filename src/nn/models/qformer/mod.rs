@@ -36,9 +36,9 @@ pub use objective::{Loss, LossWeights, Phase1, Phase1Config};
 pub use query_side::{ItemBatch, QuerySide};
 pub use text_side::TextSide;
 
-use super::super::ops::{self, Mask, MaskKind};
-use super::super::{Backend, Graph, Matrix, Module, NnError, Param, weights};
 use crate::formats::json;
+use crate::nn::ops::{self, Mask, MaskKind};
+use crate::nn::{Backend, Graph, Matrix, Module, NnError, Param, weights};
 use crate::seed::Seed;
 use layer::Rows;
 use std::path::Path;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::nn::models::qformer::losses::{Batch, PairLosses, TextLosses, token_surprise};
+use crate::nn::training::Objective as _;
 
 /// Checks each parameter of `model` along its gradient and along random directions.
 ///
@@ -285,7 +286,6 @@ fn without_a_loss_that_needs_them_heads_get_no_gradient() {
         let objective = Phase1::new(data.clone(), settings(losses), &tiny(), Seed::new(1))
             .expect("has examples");
         let g = Graph::training(&device, Seed::new(0));
-        use crate::nn::training::Objective as _;
         let found = objective.loss(&g, &model, 0, Seed::new(2)).expect("fits");
         let names: Vec<_> = found.parts.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, losses.iter().map(|l| l.name()).collect::<Vec<_>>());

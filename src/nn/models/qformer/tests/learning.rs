@@ -131,6 +131,33 @@ fn learns(pair_loss: PairLoss, losses: &[Loss], steps: u64) {
             "{name}: {end}, a constant predictor {constant}"
         );
     }
+    let share = neighbours_of_the_same_genre(&model, phase1.data());
+    let chance = 1.0 / f64::from(GENRES);
+    assert!(
+        share > 2.0 * chance,
+        "{share} of the nearest neighbours, {chance} by chance"
+    );
+}
+
+/// How often the item with the nearest mean query output has the same genre.
+fn neighbours_of_the_same_genre(model: &Qformer<Cpu>, data: &Phase1Data) -> f64 {
+    let device = Cpu::default();
+    let g = Graph::inference(&device);
+    let all: Vec<u32> = (0..data.items.count as u32).collect();
+    let items = ItemBatch::new(&device, &data.items, &all).expect("fits");
+    let outputs = model.items.forward(&g, &items).expect("fits");
+    let q = model.config().queries;
+    let cosines = contrast::similarity(&g, &outputs, &outputs, q, Pooling::Mean).expect("fits");
+    let (cosines, n) = (cosines.to_vec(), all.len());
+    let nearest = |item: usize| {
+        let row = &cosines[item * n..(item + 1) * n];
+        let others = (0..n).filter(|&other| other != item);
+        others
+            .max_by(|&a, &b| row[a].total_cmp(&row[b]))
+            .expect("has others")
+    };
+    let same = |item: usize| (nearest(item) as u32) % GENRES == (item as u32) % GENRES;
+    (0..n).filter(|&item| same(item)).count() as f64 / n as f64
 }
 
 #[test]
