@@ -177,7 +177,7 @@ impl Project {
             context: 24,
             batch: 16,
             steps,
-            warmup_steps: steps / 10,
+            warmup_steps: Some(steps / 10),
             ..Backbone::default()
         };
         self.run(&stage, "language_model", &Silent).unwrap();
@@ -188,7 +188,7 @@ fn phase_2() -> Phase2 {
     Phase2 {
         max_tokens: 24,
         steps: 120,
-        warmup_steps: 10,
+        warmup_steps: Some(10),
         learning_rate: 5e-3,
         ..Phase2::default()
     }
@@ -266,7 +266,7 @@ fn a_stopped_training_in_two_parts_goes_on_to_the_same_bytes() {
         train: Trained::AdapterThenAll,
         adapter_steps: 7,
         steps: 9,
-        warmup_steps: 2,
+        warmup_steps: Some(2),
         eval_every: 4,
         log_every: 2,
         checkpoint_every: 3,
@@ -322,7 +322,7 @@ fn a_qformer_adapter_without_its_input_says_what_is_missing() {
     let stage = Phase2 {
         adapter: AdapterKind::Mlp,
         steps: 1,
-        warmup_steps: 0,
+        warmup_steps: Some(0),
         ..phase_2()
     };
     project.run(&stage, "arm", &Silent).unwrap();
@@ -353,7 +353,7 @@ fn senseless_parameters_are_all_named() {
         max_tokens: 0,
         held_out: f64::NAN,
         learning_rate: -1.0,
-        warmup_steps: 301,
+        warmup_steps: Some(301),
         ..Phase2::default()
     };
     let generate = Generate {
