@@ -48,7 +48,7 @@ pub struct Phase2 {
     pub eval_examples: usize,
     /// Training steps. At least 1. Default: 300.
     pub steps: u64,
-    /// Peak of the learning rate. Above 0. Default: 1e-3.
+    /// Peak of the learning rate. Above 0. Default: 2e-3 (BLIP-2: 1e-4 for models a hundred times as large).
     pub learning_rate: f64,
     /// Steps over which the learning rate rises from 0; at most `steps`. Default: a tenth of `steps`.
     pub warmup_steps: Option<u64>,
@@ -113,7 +113,7 @@ impl Default for Phase2 {
             held_out: 0.1,
             eval_examples: 256,
             steps: 300,
-            learning_rate: 1e-3,
+            learning_rate: 2e-3,
             warmup_steps: None,
             min_lr_ratio: 0.1,
             weight_decay: 0.05,
