@@ -49,8 +49,8 @@ pub struct Backbone {
     pub steps: u64,
     /// Peak of the learning rate. Above 0. Default: 6e-3 (small decoders take more than the 6e-4 of GPT-3's smallest).
     pub learning_rate: f64,
-    /// Steps over which the learning rate rises from 0. Default: 30.
-    pub warmup_steps: u64,
+    /// Steps over which the learning rate rises from 0; at most `steps`. Default: a tenth of `steps`.
+    pub warmup_steps: Option<u64>,
     /// The learning rate at the end of the cosine, as a share of its peak. From 0 to 1. Default: 0.1 (Llama).
     pub min_lr_ratio: f64,
     /// AdamW's weight decay, on matrices only. At least 0. Default: 0.1 (Llama).
@@ -81,7 +81,7 @@ impl Default for Backbone {
             eval_documents: 128,
             steps: 600,
             learning_rate: 6e-3,
-            warmup_steps: 30,
+            warmup_steps: None,
             min_lr_ratio: 0.1,
             weight_decay: 0.1,
             clip_norm: 1.0,
@@ -172,7 +172,7 @@ impl Backbone {
         TrainConfig {
             steps: self.steps,
             learning_rate: self.learning_rate,
-            warmup_steps: self.warmup_steps,
+            warmup_steps: self.warmup_steps.unwrap_or(self.steps / 10),
             min_lr_ratio: self.min_lr_ratio,
             weight_decay: self.weight_decay,
             clip_norm: self.clip_norm,

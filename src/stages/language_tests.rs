@@ -178,7 +178,7 @@ impl Project {
             context: 24,
             batch: 16,
             steps,
-            warmup_steps: steps / 30,
+            warmup_steps: Some(steps / 30),
             learning_rate: 3e-3,
             ..Backbone::default()
         };
@@ -190,7 +190,7 @@ fn phase_2() -> Phase2 {
     Phase2 {
         max_tokens: 40,
         steps: 150,
-        warmup_steps: 10,
+        warmup_steps: Some(10),
         learning_rate: 1e-2,
         ..Phase2::default()
     }
@@ -270,7 +270,7 @@ fn a_stopped_training_in_two_parts_goes_on_to_the_same_bytes() {
         train: Trained::AdapterThenAll,
         adapter_steps: 7,
         steps: 9,
-        warmup_steps: 2,
+        warmup_steps: Some(2),
         eval_every: 4,
         log_every: 2,
         checkpoint_every: 3,
@@ -326,7 +326,7 @@ fn a_qformer_adapter_without_its_input_says_what_is_missing() {
     let stage = Phase2 {
         adapter: AdapterKind::Mlp,
         steps: 1,
-        warmup_steps: 0,
+        warmup_steps: Some(0),
         ..phase_2()
     };
     project.run(&stage, "arm", &Silent).unwrap();
@@ -357,7 +357,7 @@ fn senseless_parameters_are_all_named() {
         max_tokens: 0,
         held_out: f64::NAN,
         learning_rate: -1.0,
-        warmup_steps: 301,
+        warmup_steps: Some(301),
         ..Phase2::default()
     };
     let generate = Generate {

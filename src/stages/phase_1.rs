@@ -47,29 +47,29 @@ pub struct Phase1Stage {
     /// Width of the space in which items and texts are compared. Default: 64 (BLIP-2: 256).
     pub projection: usize,
     /// Probability of dropping a hidden value in training, from 0 to below 1. Default: 0.1 (BERT).
-    pub dropout: f32,
+    pub dropout: f64,
     /// Standard deviation of the initial weights, above 0. Default: 0.07. (BERT has 0.02 at width 768; at width 128 losses leave their plateau
     /// two to three times as late with that.)
-    pub init_std: f32,
+    pub init_std: f64,
     /// Start of ITC's learned temperature. Default: 0.07 (BLIP-2).
-    pub temperature: f32,
+    pub temperature: f64,
     /// Label smoothing of ITC, from 0 to below 1. Default: 0.1 (BLIP-2).
-    pub label_smoothing: f32,
+    pub label_smoothing: f64,
     /// Label smoothing of ITG, from 0 to below 1. Default: 0: the paper reports a training loss of 0.0000, which BLIP-2's 0.1 cannot reach.
-    pub itg_label_smoothing: f32,
+    pub itg_label_smoothing: f64,
     /// `margin`: Eq. 2 of the paper; `info-nce`: softmax over the batch. For `iic` and `uic`. Default: `margin`.
     pub item_item_loss: PairLoss,
     /// How the query outputs of an item become one vector for `iic` and `uic`: `mean`, `first` or `max-pair`. Default: `mean`.
     pub pooling: Pooling,
     /// m of Eq. 2, the distance that unrelated items should keep; vectors have unit length, so above 0 and at most 2. Default: 1 (the
     /// paper is silent).
-    pub margin: f32,
+    pub margin: f64,
     /// Negatives of a pair that come from its batch, for `margin`. Default: 4.
     pub in_batch_negatives: usize,
     /// Negatives of a pair drawn from the whole catalogue. Default: 1.
     pub sampled_negatives: usize,
     /// Divides similarities in `info-nce`. Above 0. Default: 0.07 (CLIP's start).
-    pub pair_temperature: f32,
+    pub pair_temperature: f64,
     /// Item-text pairs of a step. At least 2. Default: 24 (sized for two cores).
     pub batch: usize,
     /// Item-item or user-item pairs of a step. At least 2. Default: 64.
@@ -78,8 +78,8 @@ pub struct Phase1Stage {
     pub steps: u64,
     /// Peak of the learning rate, above 0. Default: 2e-3 (BLIP-2: 1e-4 for a model a hundred times as large).
     pub learning_rate: f64,
-    /// Steps over which the learning rate rises from 0; at most `steps`. Default: 10.
-    pub warmup_steps: u64,
+    /// Steps over which the learning rate rises from 0; at most `steps`. Default: a tenth of `steps`.
+    pub warmup_steps: Option<u64>,
     /// The learning rate at the end of the cosine, as a share of its peak. Default: 0.1 (BLIP-2: 1e-5 of 1e-4).
     pub min_lr_ratio: f64,
     /// AdamW's weight decay, on matrices only. Default: 0.05 (BLIP-2).
@@ -124,7 +124,7 @@ impl Default for Phase1Stage {
             pair_batch: 64,
             steps: 120,
             learning_rate: 2e-3,
-            warmup_steps: 10,
+            warmup_steps: None,
             min_lr_ratio: 0.1,
             weight_decay: 0.05,
             clip_norm: 1.0,
@@ -237,9 +237,9 @@ impl Phase1Stage {
             vocab,
             max_text_tokens: self.max_text_tokens,
             projection: self.projection,
-            dropout: self.dropout,
-            init_std: self.init_std,
-            temperature: self.temperature,
+            dropout: self.dropout as f32,
+            init_std: self.init_std as f32,
+            temperature: self.temperature as f32,
             ..QformerConfig::default()
         }
     }
@@ -248,7 +248,7 @@ impl Phase1Stage {
         TrainConfig {
             steps: self.steps,
             learning_rate: self.learning_rate,
-            warmup_steps: self.warmup_steps,
+            warmup_steps: self.warmup_steps.unwrap_or(self.steps / 10),
             min_lr_ratio: self.min_lr_ratio,
             weight_decay: self.weight_decay,
             clip_norm: self.clip_norm,
@@ -265,14 +265,14 @@ impl Phase1Stage {
             weights: self.loss_weights,
             batch: self.batch,
             pair_batch: self.pair_batch,
-            itc_smoothing: self.label_smoothing,
-            itg_smoothing: self.itg_label_smoothing,
+            itc_smoothing: self.label_smoothing as f32,
+            itg_smoothing: self.itg_label_smoothing as f32,
             pair_loss: self.item_item_loss,
             pooling: self.pooling,
-            margin: self.margin,
+            margin: self.margin as f32,
             in_batch_negatives: self.in_batch_negatives,
             sampled_negatives: self.sampled_negatives,
-            pair_temperature: self.pair_temperature,
+            pair_temperature: self.pair_temperature as f32,
             eval_examples: self.eval_examples,
         }
     }

@@ -50,8 +50,8 @@ pub struct Phase2 {
     pub steps: u64,
     /// Peak of the learning rate. Above 0. Default: 2e-3 (BLIP-2: 1e-4 for models a hundred times as large).
     pub learning_rate: f64,
-    /// Steps over which the learning rate rises from 0. Default: 30.
-    pub warmup_steps: u64,
+    /// Steps over which the learning rate rises from 0; at most `steps`. Default: a tenth of `steps`.
+    pub warmup_steps: Option<u64>,
     /// The learning rate at the end of the cosine, as a share of its peak. From 0 to 1. Default: 0.1.
     pub min_lr_ratio: f64,
     /// AdamW's weight decay, on matrices only. At least 0. Default: 0.05 (BLIP-2).
@@ -114,7 +114,7 @@ impl Default for Phase2 {
             eval_examples: 256,
             steps: 300,
             learning_rate: 2e-3,
-            warmup_steps: 30,
+            warmup_steps: None,
             min_lr_ratio: 0.1,
             weight_decay: 0.05,
             clip_norm: 1.0,
@@ -156,7 +156,7 @@ impl Stage for Phase2 {
         }
         found.extend(Problem::at_least("eval_examples", self.eval_examples, 1));
         let training = TrainConfig {
-            warmup_steps: self.warmup_steps,
+            warmup_steps: self.warmup_steps.unwrap_or(self.steps / 10),
             ..self.training(self.steps)
         };
         found.extend(training_problems(&training));
@@ -191,7 +191,9 @@ impl Phase2 {
             steps,
             learning_rate: self.learning_rate,
             // A short first part may be shorter than the rise.
-            warmup_steps: self.warmup_steps.min(steps),
+            warmup_steps: self
+                .warmup_steps
+                .map_or(steps / 10, |warmup| warmup.min(steps)),
             min_lr_ratio: self.min_lr_ratio,
             weight_decay: self.weight_decay,
             clip_norm: self.clip_norm,

@@ -16,7 +16,7 @@ fn small() -> Phase1Stage {
         query_tokens: 3,
         projection: 8,
         steps: 4,
-        warmup_steps: 1,
+        warmup_steps: Some(1),
         eval_every: 2,
         log_every: 1,
         batch: 6,
@@ -160,8 +160,8 @@ fn senseless_parameters_are_all_named() {
         margin: 0.0,
         batch: 1,
         steps: 0,
-        warmup_steps: 0,
-        pair_temperature: f32::NAN,
+        warmup_steps: Some(0),
+        pair_temperature: f64::NAN,
         ..Phase1Stage::default()
     };
     let said: Vec<String> = Stage::problems(&stage)
