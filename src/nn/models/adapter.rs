@@ -4,8 +4,9 @@
 //! linear layer into the width of the language model, times a constant that gives the soft tokens the size of that model's own
 //! token embeddings at the start: decoders have embeddings far smaller than a layer norm's output, and soft tokens of
 //! another size than every other input drown them. The constant stays outside the weights, so that an optimiser's step of a given
-//! size moves a soft token by the same share of its length whatever that size is. (With the size in the weights, one AdamW step of 1e-3
-//! on a wide MLP moved soft tokens by many times their length, and they never came back.)
+//! size moves a soft token by the same share of its length whatever that size is. (With the
+//! size in the weights, one AdamW step of 1e-3 on a wide MLP would move a soft token by many times its length: a
+//! calculation from the sizes.)
 
 use super::llama::rms;
 use super::qformer::{ItemBatch, QformerConfig, QuerySide, TokenTable};
