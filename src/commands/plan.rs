@@ -61,3 +61,68 @@ fn render(plan: &Plan, all: bool) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::Damage;
+    use crate::key::{Change, Fingerprint};
+    use crate::plan::PlannedStage;
+
+    #[test]
+    fn a_plan_lists_every_cause() {
+        let fingerprint = Fingerprint::default();
+        let stage = |name: &str, verdict| PlannedStage {
+            stage: name.to_owned(),
+            kind: "fit-cf",
+            verdict,
+        };
+        let dirty = |causes| Verdict::Dirty {
+            key: fingerprint.key(),
+            fingerprint: fingerprint.clone(),
+            causes,
+        };
+        let changed = |name: &str, old: Option<&str>, new: Option<&str>| {
+            Cause::Changed(Change {
+                name: name.to_owned(),
+                old: old.map(str::to_owned),
+                new: new.map(str::to_owned),
+            })
+        };
+        let digits = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+        let other = digits.replace('0', "f");
+        let plan = Plan {
+            stages: vec![
+                stage("catalog", dirty(vec![Cause::New])),
+                stage(
+                    "cf",
+                    dirty(vec![
+                        changed("files.datasets/x/ratings.csv", Some(digits), Some(&other)),
+                        changed("params.factors", Some("64"), Some("128")),
+                        changed("params.nu", None, Some("1.0")),
+                        changed("params.old", Some("true"), None),
+                    ]),
+                ),
+                stage("split", dirty(vec![Cause::Forgotten])),
+                stage("pairs", dirty(vec![Cause::HistoryGone])),
+                stage("lm", dirty(vec![Cause::Damaged(Damage::Missing)])),
+                stage(
+                    "items",
+                    dirty(vec![Cause::Damaged(Damage::Size {
+                        path: "item_tokens.safetensors".to_owned(),
+                        expected: 10,
+                        found: 7,
+                    })]),
+                ),
+                stage(
+                    "phase2[arm=elm]",
+                    Verdict::Pending {
+                        waits_for: vec!["lm".to_owned(), "items".to_owned()],
+                        causes: vec![changed("params.steps", Some("300"), Some("600"))],
+                    },
+                ),
+            ],
+        };
+        insta::assert_snapshot!(render(&plan, false));
+    }
+}

@@ -9,6 +9,9 @@ use crate::report::{HumanReporter, JsonLines, Reporter};
 use crate::stages::ArtifactKind;
 use serde_json::{Map, Value, json};
 
+/// Stage names longer than this break the column rather than push it off the screen.
+const WIDEST_NAME: usize = 40;
+
 /// What was typed after `run`.
 pub(super) struct RunOptions {
     pub(super) target: Vec<String>,
@@ -46,11 +49,13 @@ pub(super) fn run(
         std::process::id()
     );
     let log = store.run_path(&run);
+    let width = opened.pipeline.stages.iter().map(|s| s.id.len()).max();
     let mut human = HumanReporter::new(
         std::io::stderr(),
         settings.verbosity,
         settings.colour,
         settings.bars,
+        width.unwrap_or(0).min(WIDEST_NAME),
         log.display().to_string(),
     );
     let mut lines = JsonLines::create(&log);

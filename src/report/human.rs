@@ -45,9 +45,16 @@ pub struct HumanReporter<W: Write> {
 }
 
 impl<W: Write> HumanReporter<W> {
-    /// Makes a reporter. With `bars`, running stages have progress bars on standard error; `log` is the path of the
-    /// event log, named when something failed.
-    pub fn new(out: W, verbosity: Verbosity, colour: bool, bars: bool, log: String) -> Self {
+    /// Makes a reporter. With `bars`, running stages have progress bars on standard error; `width` is the width of the
+    /// column of stage names; `log` is the path of the event log, named when something failed.
+    pub fn new(
+        out: W,
+        verbosity: Verbosity,
+        colour: bool,
+        bars: bool,
+        width: usize,
+        log: String,
+    ) -> Self {
         let bars = (bars && verbosity > Verbosity::Quiet)
             .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
         Self {
@@ -56,7 +63,7 @@ impl<W: Write> HumanReporter<W> {
             colour,
             bars,
             running: BTreeMap::new(),
-            width: 8,
+            width,
             log,
         }
     }
@@ -95,7 +102,6 @@ impl<W: Write> HumanReporter<W> {
     }
 
     fn started(&mut self, stage: &str, causes: &[Cause]) {
-        self.width = self.width.max(stage.len()).min(32);
         let why = match causes {
             [] => String::new(),
             [cause] => format!("({cause})"),
@@ -314,5 +320,149 @@ impl<W: Write> Reporter for HumanReporter<W> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::Damage;
+    use crate::key::{Change, Fingerprint, Hash};
+    use serde_json::json;
+
+    fn hash() -> Hash {
+        Fingerprint::default().key()
+    }
+
+    /// Every kind of event that a person can meet.
+    fn events() -> Vec<RunEvent> {
+        let stage = |name: &str| name.to_owned();
+        let changed = |name: &str, old: &str, new: &str| {
+            Cause::Changed(Change {
+                name: name.to_owned(),
+                old: Some(old.to_owned()),
+                new: Some(new.to_owned()),
+            })
+        };
+        let summary = json!({"items": 240, "loss": 0.27084, "format": "demo"});
+        let started = |name: &str, causes| RunEvent::StageStarted {
+            stage: stage(name),
+            kind: "fit-cf".to_owned(),
+            key: hash(),
+            causes,
+        };
+        let report = |name: &str, report| RunEvent::StageReport {
+            stage: stage(name),
+            report,
+        };
+        let ended = |name: &str, outcome| RunEvent::StageEnded {
+            stage: stage(name),
+            outcome,
+            seconds: 75.04,
+        };
+        vec![
+            RunEvent::RunStarted {
+                format: 1,
+                run: "r".to_owned(),
+                pipeline: "table3".to_owned(),
+                profile: Some("small".to_owned()),
+                version: "0.1.0".to_owned(),
+                command: Vec::new(),
+                stages: 8,
+            },
+            RunEvent::StageFresh {
+                stage: stage("catalog"),
+                key: hash(),
+                output: hash(),
+                saved_seconds: 1.25,
+            },
+            RunEvent::StageDamaged {
+                stage: stage("split"),
+                damage: Damage::Content {
+                    path: "train.parquet".to_owned(),
+                },
+            },
+            RunEvent::StageWaiting {
+                stage: stage("pairs"),
+                key: hash(),
+            },
+            started("cf", vec![changed("params.factors", "64", "128")]),
+            started(
+                "phase2[arm=elm]",
+                vec![changed("seed", "1", "2"), changed("version", "1", "2")],
+            ),
+            report(
+                "cf",
+                Report::Warning {
+                    text: "two users have no history".to_owned(),
+                },
+            ),
+            report(
+                "cf",
+                Report::Note {
+                    text: "12 epochs".to_owned(),
+                },
+            ),
+            ended(
+                "cf",
+                StageOutcome::Done {
+                    output: hash(),
+                    peak_memory: Some(52_428_800),
+                    summary: summary.as_object().cloned().unwrap_or_default(),
+                },
+            ),
+            ended(
+                "phase2[arm=elm]",
+                StageOutcome::Failed {
+                    message: "the loss is NaN at step 7\nlower `learning_rate`".to_owned(),
+                },
+            ),
+            ended("lm", StageOutcome::Stopped),
+            RunEvent::StageBlocked {
+                stage: stage("table"),
+                by: vec![stage("sc[arm=elm]"), stage("lm")],
+            },
+            RunEvent::StageBlocked {
+                stage: stage("items"),
+                by: Vec::new(),
+            },
+            RunEvent::Stopping { at_once: false },
+            RunEvent::Stopping { at_once: true },
+            RunEvent::RunEnded {
+                ran: 1,
+                fresh: 1,
+                failed: 1,
+                blocked: 2,
+                stopped: 1,
+                seconds: 75.3,
+                saved_seconds: 1.25,
+            },
+        ]
+    }
+
+    fn told(verbosity: Verbosity) -> String {
+        let mut out = Vec::new();
+        let mut reporter = HumanReporter::new(
+            &mut out,
+            verbosity,
+            false,
+            false,
+            15,
+            "runs/r.jsonl".to_owned(),
+        );
+        for event in events() {
+            reporter.event(&event);
+        }
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_run_reads_well() {
+        insta::assert_snapshot!(told(Verbosity::Verbose));
+    }
+
+    #[test]
+    fn quiet_says_what_went_wrong_and_no_more() {
+        insta::assert_snapshot!(told(Verbosity::Quiet));
     }
 }
