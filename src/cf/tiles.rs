@@ -245,8 +245,9 @@ pub(crate) mod tests {
             b.swap(k, best);
             for i in k + 1..n {
                 let factor = a[i][k] / a[k][k];
-                for j in k..n {
-                    a[i][j] -= factor * a[k][j];
+                let pivot_row = a[k].clone();
+                for (x, y) in a[i].iter_mut().zip(&pivot_row) {
+                    *x -= factor * y;
                 }
                 b[i] -= factor * b[k];
             }

@@ -40,9 +40,9 @@ pub fn mean_of_texts(encoder: &TextEncoder, items: &[Vec<String>], renormalize: 
 
 #[cfg(test)]
 mod tests {
+    use super::super::EncoderConfig;
     use super::super::tfidf::Filter;
     use super::super::words::Features;
-    use super::super::{EncoderConfig, TextEncoder};
     use super::*;
     use crate::progress::Silent;
     use crate::seed::Seed;
