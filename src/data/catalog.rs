@@ -84,8 +84,8 @@ impl Catalog {
         let kept = k_core(
             &users,
             &films,
-            all_users.0.len(),
-            all_films.0.len(),
+            all_users.raw.len(),
+            all_films.raw.len(),
             filter.min_interactions,
         );
         let mut kept = kept.iter();
@@ -112,7 +112,7 @@ impl Catalog {
         let items = raw
             .films
             .into_iter()
-            .filter(|film| films.0.binary_search(&film.id).is_ok())
+            .filter(|film| films.raw.binary_search(&film.id).is_ok())
             .zip(0..)
             .map(|(film, item)| Item {
                 item,
@@ -125,7 +125,7 @@ impl Catalog {
             })
             .collect();
         let users = users
-            .0
+            .raw
             .iter()
             .zip(0..)
             .map(|(id, user)| User {
@@ -193,19 +193,47 @@ impl Catalog {
 }
 
 /// The distinct raw ids, ascending; a dense id is a position in it.
-struct Ids(Vec<u32>);
+struct Ids {
+    raw: Vec<u32>,
+    /// Dense id by raw id, where raw ids are small enough for a table. Looking up 25 million ids by bisection takes
+    /// ten times as long.
+    table: Vec<u32>,
+}
 
 impl Ids {
-    fn new(ids: impl Iterator<Item = u32>) -> Self {
-        let mut ids: Vec<u32> = ids.collect();
-        ids.par_sort_unstable();
-        ids.dedup();
-        Self(ids)
+    /// Greatest raw id that a table may have.
+    const GREATEST: u32 = 1 << 24;
+
+    fn new(ids: impl Iterator<Item = u32> + Clone) -> Self {
+        let greatest = ids.clone().max().unwrap_or(0);
+        if greatest > Self::GREATEST {
+            let mut raw: Vec<u32> = ids.collect();
+            raw.par_sort_unstable();
+            raw.dedup();
+            return Self {
+                raw,
+                table: Vec::new(),
+            };
+        }
+        let mut table = vec![0; greatest as usize + 1];
+        for id in ids {
+            table[id as usize] = 1;
+        }
+        let mut raw = Vec::new();
+        for (id, dense) in table.iter_mut().enumerate().filter(|(_, seen)| **seen == 1) {
+            *dense = raw.len() as u32;
+            raw.push(id as u32);
+        }
+        Self { raw, table }
     }
 
     fn dense(&self, ids: impl IndexedParallelIterator<Item = u32>) -> Vec<u32> {
-        ids.map(|id| self.0.partition_point(|&known| known < id) as u32)
-            .collect()
+        if self.table.is_empty() {
+            return ids
+                .map(|id| self.raw.partition_point(|&known| known < id) as u32)
+                .collect();
+        }
+        ids.map(|id| self.table[id as usize]).collect()
     }
 }
 
@@ -264,6 +292,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         catalog.write(folder.path()).unwrap();
         assert_eq!(Catalog::read(folder.path()).unwrap(), catalog);
+    }
+
+    #[test]
+    fn dense_ids_are_the_same_with_and_without_a_table() {
+        let small = [7, 3, 3, 900_000, 0];
+        let large = small.map(|id: u32| if id == 0 { 0 } else { id + Ids::GREATEST });
+        let dense = |ids: [u32; 5]| Ids::new(ids.into_iter()).dense(ids.into_par_iter());
+        assert_eq!(dense(small), [2, 1, 1, 3, 0]);
+        assert_eq!(dense(large), [2, 1, 1, 3, 0]);
+        assert_eq!(dense([0; 5]), [0; 5]);
     }
 
     #[test]

@@ -66,62 +66,63 @@ pub fn read_items(path: &Path) -> Result<Vec<Item>, DataError> {
 /// This is *the* text of an item: the semantic embedding and the item-text pairs of phase 1 read it. Every trait
 /// is told; a trait without a sentence of its own is added as `Name: values.`.
 pub fn describe(item: &Item) -> String {
-    let mut text = item.title.clone();
-    if let Some(year) = item.year {
-        text.push_str(&format!(" ({year})"));
-    }
-    let moods = item.values("mood");
-    let genres: Vec<String> = item.genres.iter().map(|genre| lower_first(genre)).collect();
-    let mut kind = Vec::new();
-    kind.extend((!moods.is_empty()).then(|| list(moods)));
-    kind.extend((!genres.is_empty()).then(|| list(&genres)));
-    kind.push("film".to_owned());
-    let kind = kind.join(" ");
-    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) {
-        "an"
-    } else {
-        "a"
+    let first = |name: &str, before: &str| {
+        item.values(name)
+            .first()
+            .map_or_else(String::new, |value| format!("{before}{value}"))
     };
-    text.push_str(&format!(" is {article} {kind}"));
-    if let [setting, ..] = item.values("setting") {
-        text.push_str(&format!(" set in {setting}"));
-    }
-    text.push('.');
+    let year = item
+        .year
+        .map_or_else(String::new, |year| format!(" ({year})"));
+    let mut sentences = vec![format!(
+        "{}{year} is {}{}.",
+        item.title,
+        kind(item),
+        first("setting", " set in ")
+    )];
     if let [hero, ..] = item.values("hero") {
-        text.push_str(&format!(" It follows {hero}"));
-        if let [goal, ..] = item.values("goal") {
-            text.push_str(&format!(" who must {goal}"));
-        }
-        if let [villain, ..] = item.values("villain") {
-            text.push_str(&format!(" and face {villain}"));
-        }
-        text.push('.');
+        let (goal, villain) = (first("goal", " who must "), first("villain", " and face "));
+        sentences.push(format!("It follows {hero}{goal}{villain}."));
     }
-    let sentences = [
-        ("theme", "It is about"),
-        ("pace", "The pace is"),
-        ("strength", "Praised for"),
-        ("weakness", "Criticised for"),
-        ("audience", "Loved by"),
-        ("director", "Directed by"),
-        ("star", "Starring"),
-    ];
-    for (name, start) in sentences {
+    for (name, start) in SENTENCES {
         if !item.values(name).is_empty() {
-            text.push_str(&format!(" {start} {}.", list(item.values(name))));
+            sentences.push(format!("{start} {}.", list(item.values(name))));
         }
     }
-    let told = ["mood", "setting", "hero", "goal", "villain"];
     for (name, values) in &item.traits {
-        let known = told.contains(&name.as_str()) || sentences.iter().any(|(key, _)| key == name);
-        if !known && !values.is_empty() {
-            text.push_str(&format!(" {}: {}.", upper_first(name), list(values)));
+        let told = TOLD.contains(&name.as_str()) || SENTENCES.iter().any(|(key, _)| key == name);
+        if !told && !values.is_empty() {
+            sentences.push(format!("{}: {}.", upper_first(name), list(values)));
         }
     }
     if !item.tags.is_empty() {
-        text.push_str(&format!(" Tags: {}.", item.tags.join(", ")));
+        sentences.push(format!("Tags: {}.", item.tags.join(", ")));
     }
-    text
+    sentences.join(" ")
+}
+
+/// Traits that the first sentences tell.
+const TOLD: [&str; 5] = ["mood", "setting", "hero", "goal", "villain"];
+
+/// Traits with a sentence of their own, and its start.
+const SENTENCES: [(&str, &str); 7] = [
+    ("theme", "It is about"),
+    ("pace", "The pace is"),
+    ("strength", "Praised for"),
+    ("weakness", "Criticised for"),
+    ("audience", "Loved by"),
+    ("director", "Directed by"),
+    ("star", "Starring"),
+];
+
+/// `a warm and gentle drama film`.
+fn kind(item: &Item) -> String {
+    let genres: Vec<String> = item.genres.iter().map(|genre| in_text(genre)).collect();
+    let words = [list(item.values("mood")), list(&genres), "film".to_owned()];
+    let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let words = words.join(" ");
+    let vowel = words.starts_with(['a', 'e', 'i', 'o', 'u', 'I']);
+    format!("{} {words}", if vowel { "an" } else { "a" })
 }
 
 /// `a`, `a and b`, `a, b and c`.
@@ -133,8 +134,8 @@ fn list(words: &[String]) -> String {
     }
 }
 
-/// Lower-cases a genre, but keeps an abbreviation: `Sci-Fi` -> `sci-fi`, `IMAX` stays.
-fn lower_first(word: &str) -> String {
+/// Writes a genre within a sentence: lower-cases it, but keeps an abbreviation: `Sci-Fi` -> `sci-fi`, `IMAX` stays.
+fn in_text(word: &str) -> String {
     if word.chars().any(char::is_lowercase) {
         word.to_lowercase()
     } else {

@@ -98,11 +98,11 @@ impl Columns {
             ),
         };
         let Ok(column) = self.frame.column(name) else {
-            let names: Vec<&str> = self
+            let names: Vec<String> = self
                 .frame
                 .get_column_names()
                 .into_iter()
-                .map(|name| name.as_str())
+                .map(ToString::to_string)
                 .collect();
             return Err(wrong(format!("its columns are `{}`", names.join("`, `"))));
         };

@@ -9,7 +9,7 @@
 
 mod held_out;
 
-pub use held_out::HeldOut;
+pub use held_out::{Cut, HeldOut};
 
 use crate::data::{DataError, Interactions, Item, Table, describe, read_parquet};
 use rayon::prelude::*;
@@ -41,12 +41,13 @@ pub struct PairSet {
 
 /// Writes the text pair of each item.
 pub fn item_text(items: &[Item], held_out: HeldOut) -> Vec<ItemText> {
+    let cut = held_out.cut("item-text");
     items
         .iter()
         .map(|item| ItemText {
             item: item.item,
             text: describe(item),
-            held_out: held_out.contains("item-text", item.item, item.item),
+            held_out: cut.holds_out(item.item, item.item),
         })
         .collect()
 }
@@ -75,9 +76,10 @@ impl PairSet {
         let mut pairs: Vec<(u32, u32)> = pairs.collect();
         pairs.par_sort_unstable();
         pairs.dedup();
+        let cut = held_out.cut(kind);
         let held_out = pairs
             .par_iter()
-            .map(|&(left, right)| held_out.contains(kind, left, right))
+            .map(|&(left, right)| cut.holds_out(left, right))
             .collect();
         let (left, right) = pairs.into_iter().unzip();
         Self {

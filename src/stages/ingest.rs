@@ -42,12 +42,12 @@ pub struct Ingest {
     /// OpenP5 (arXiv 2306.11134).
     pub min_interactions: u32,
     /// Interactions with a lower rating are removed first, 0 to 5. Default 0: every rating is a positive, as in OpenP5.
-    pub min_rating: f32,
+    pub min_rating: f64,
     /// Most tags of an item; 0 reads none. Default 8: what fits beside title and genres in a short text.
     pub max_tags: u32,
     /// Least relevance of a genome tag, 0 to 1; above 1 the tag genome is not read. Default 0.8, our choice: about
     /// a dozen tags for a well-known film.
-    pub min_tag_relevance: f32,
+    pub min_tag_relevance: f64,
     /// Films of the demo catalogue, 20 to 4000. Default 240.
     pub demo_films: u32,
     /// Users of the demo catalogue, at least 1. Default 400.
@@ -106,7 +106,7 @@ impl Ingest {
     fn tags(&self) -> TagConfig {
         TagConfig {
             max_tags: self.max_tags as usize,
-            min_relevance: self.min_tag_relevance,
+            min_relevance: self.min_tag_relevance as f32,
         }
     }
 
@@ -162,6 +162,15 @@ impl Stage for Ingest {
         .into_iter()
         .flatten()
         .collect();
+        if self.format == Format::Demo && self.source != "demo" {
+            problems.push(Problem::new(
+                "source",
+                format!(
+                    "is `{}`, but must be `demo` with `format = \"demo\"`",
+                    self.source
+                ),
+            ));
+        }
         let path = Path::new(&self.source);
         let inside = path
             .components()
@@ -215,17 +224,16 @@ impl Stage for Ingest {
             Source::Known(format) => Some(format),
             Source::Unknown => Some(MovieLens::detect(&folder)?),
         };
-        let raw = match format {
+        let mut raw = match format {
             None => demo::invent(self.demo(), Seed::new(self.demo_seed)),
             Some(format) => format.read(&folder, self.tags(), context.progress)?,
         };
-        let mut raw = raw;
         for film in &mut raw.films {
             film.tags.truncate(self.max_tags as usize);
         }
         let read = raw.ratings.len();
         let filter = Filter {
-            min_rating: self.min_rating,
+            min_rating: self.min_rating as f32,
             min_interactions: self.min_interactions,
         };
         let catalog = Catalog::new(raw, filter)?;
@@ -238,5 +246,190 @@ impl Stage for Ingest {
         );
         json::write(&context.out("summary.json"), &summary)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Interactions, read_items};
+    use crate::pairs::PairSet;
+    use crate::progress::Silent;
+    use crate::stages::{AnyStage, InputArtifact, find};
+    use std::collections::BTreeMap;
+
+    fn from_toml(text: &str) -> Result<Ingest, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    fn paths(text: &str) -> Vec<(String, bool)> {
+        let stage = from_toml(text).unwrap();
+        let files = Stage::source_files(&stage).into_iter();
+        files
+            .map(|file| (file.path.display().to_string(), file.required))
+            .collect()
+    }
+
+    fn files(folder: &str, names: &[(&str, bool)]) -> Vec<(String, bool)> {
+        let names = names.iter();
+        names
+            .map(|(name, required)| (format!("datasets/{folder}/{name}"), *required))
+            .collect()
+    }
+
+    /// Runs a stage of the registry as a worker would; returns its artifact.
+    fn run(
+        kind: &str,
+        params: serde_json::Value,
+        root: &Path,
+        inputs: &[(&str, &InputArtifact)],
+    ) -> Result<InputArtifact, StageError> {
+        let kind = find(kind).unwrap();
+        let stage = (kind.from_json)(params).unwrap();
+        let folder = root.join(kind.name);
+        fs_err::create_dir_all(&folder).unwrap();
+        let context = StageContext {
+            inputs: inputs
+                .iter()
+                .map(|(port, input)| ((*port).to_owned(), vec![(*input).clone()]))
+                .collect(),
+            project: root.to_owned(),
+            output: folder.clone(),
+            scratch: root.join("scratch"),
+            seed: Seed::new(1),
+            device: "cpu".to_owned(),
+            progress: &Silent,
+        };
+        AnyStage::run(stage.as_ref(), &context)?;
+        Ok(InputArtifact {
+            stage: kind.name.to_owned(),
+            matrix: BTreeMap::new(),
+            kind: kind.output,
+            folder,
+        })
+    }
+
+    #[test]
+    fn the_files_that_will_be_read_are_known_before() {
+        assert_eq!(paths(""), []);
+        assert_eq!(
+            paths("source = 'ml-1m'"),
+            files("ml-1m", &[("ratings.dat", true), ("movies.dat", true)])
+        );
+        assert_eq!(
+            paths("source = 'ml-25m'"),
+            files(
+                "ml-25m",
+                &[
+                    ("ratings.csv", true),
+                    ("movies.csv", true),
+                    ("tags.csv", false),
+                    ("genome-scores.csv", false),
+                    ("genome-tags.csv", false)
+                ]
+            )
+        );
+        assert_eq!(
+            paths("source = 'mine'\nformat = 'movielens-csv'\nmax_tags = 0"),
+            files("mine", &[("ratings.csv", true), ("movies.csv", true)])
+        );
+        assert!(
+            paths("source = 'mine'")
+                .iter()
+                .all(|(_, required)| !required)
+        );
+        let hint = &Stage::source_files(&from_toml("source = 'ml-1m'").unwrap())[0].hint;
+        assert_eq!(
+            hint,
+            "put `ratings.dat` and `movies.dat` into `datasets/ml-1m`: MovieLens is at \
+             https://grouplens.org/datasets/movielens/"
+        );
+    }
+
+    #[test]
+    fn senseless_parameters_are_told_all_at_once() {
+        let stage = from_toml(
+            "source = '../x'\nformat = 'demo'\nmin_rating = nan\nmin_tag_relevance = -1\ndemo_films = 3\ndemo_users = 0\n\
+             demo_interactions_per_user = 2",
+        )
+        .unwrap();
+        let problems: Vec<String> = Stage::problems(&stage)
+            .into_iter()
+            .map(|problem| format!("`{}` {}", problem.field, problem.message))
+            .collect();
+        assert_eq!(
+            problems,
+            [
+                "`min_rating` is NaN, but must be from 0 to 5",
+                "`min_tag_relevance` is -1, but must be at least 0",
+                "`demo_films` is 3, but must be from 20 to 4000",
+                "`demo_users` is 0, but must be at least 1",
+                "`demo_interactions_per_user` is 2, but must be from 6 to 4000",
+                "`source` is `../x`, but must be `demo` with `format = \"demo\"`",
+                "`source` is `../x`, but must be `demo` or the name of a folder in `datasets`",
+            ]
+        );
+        assert!(Stage::problems(&Ingest::default()).is_empty());
+        assert!(from_toml("min_ratings = 3").is_err());
+    }
+
+    #[test]
+    fn parameters_survive_json_as_they_were_written() {
+        let params = AnyStage::params(&Ingest::default());
+        assert_eq!(params["min_tag_relevance"].to_string(), "0.8");
+        assert_eq!(params["format"], "auto");
+        let again = (find("ingest").unwrap().from_json)(params.clone()).unwrap();
+        assert_eq!(again.params(), params);
+    }
+
+    #[test]
+    fn a_demo_goes_through_ingest_split_and_pairs() {
+        let root = tempfile::tempdir().unwrap();
+        let params = serde_json::json!({"demo_films": 60, "demo_users": 50, "demo_interactions_per_user": 12});
+        let catalog = run("ingest", params, root.path(), &[]).unwrap();
+        let none = serde_json::json!({});
+        let split = run("split", none.clone(), root.path(), &[("catalog", &catalog)]).unwrap();
+        let inputs = [("catalog", &catalog), ("split", &split)];
+        let pairs = run("pairs", none, root.path(), &inputs).unwrap();
+
+        let items = read_items(&catalog.file("items.jsonl")).unwrap();
+        let train = Interactions::read(&split.file("train.parquet")).unwrap();
+        let set = PairSet::read(&pairs.file("user_item.parquet")).unwrap();
+        assert_eq!(set.len(), train.len());
+        let summary: BTreeMap<String, usize> = json::read(&pairs.file("summary.json")).unwrap();
+        assert_eq!(summary["item_text_total"], items.len());
+        assert_eq!(summary["user_item_held_out"], set.side(true).count());
+        assert_eq!(
+            summary["item_item_total"],
+            summary["item_item_train"] + summary["item_item_held_out"]
+        );
+        let summary: BTreeMap<String, usize> = json::read(&split.file("summary.json")).unwrap();
+        assert_eq!(summary["items"], items.len());
+        assert_eq!(summary["train"], train.len());
+    }
+
+    #[test]
+    fn a_data_set_of_an_unknown_name_is_read_by_its_files() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("datasets/mine");
+        fs_err::create_dir_all(&folder).unwrap();
+        fs_err::write(folder.join("movies.dat"), "1::Pi (1998)::Drama\n").unwrap();
+        let params = serde_json::json!({"source": "mine", "min_interactions": 0});
+        let error = run("ingest", params.clone(), root.path(), &[]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("holds only `movies.dat`, but must hold"),
+            "{error}"
+        );
+        fs_err::write(folder.join("ratings.dat"), "5::1::4::10\n").unwrap();
+        let catalog = run("ingest", params, root.path(), &[]).unwrap();
+        assert_eq!(
+            read_items(&catalog.file("items.jsonl")).unwrap()[0].title,
+            "Pi"
+        );
+        let summary: BTreeMap<String, serde_json::Value> =
+            json::read(&catalog.file("summary.json")).unwrap();
+        assert_eq!(summary["format"], "movielens-1m");
     }
 }

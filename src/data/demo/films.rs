@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How much each trait counts in a film's latent point.
 const SECOND_GENRE: f64 = 0.5;
-const MOOD: f64 = 0.35;
-const THEME: f64 = 0.3;
-const SETTING: f64 = 0.25;
-const DIRECTOR: f64 = 0.25;
+const MOOD: f64 = 0.5;
+const THEME: f64 = 0.45;
+const SETTING: f64 = 0.4;
+const DIRECTOR: f64 = 0.35;
 /// Share of films with a second genre.
 const TWO_GENRES: f64 = 0.35;
 /// How often a trait comes from the first genre; else from the second, or from any where there is none.
@@ -207,12 +207,12 @@ fn title(pick: &mut Pick, setting: &str, hero: &str, star: &str) -> String {
     }
 }
 
-/// A phrase without its article: `a mining town` -> `mining town`.
+/// A phrase without its article, in lower case: `a Mars colony` -> `mars colony`.
 fn tag(phrase: &str) -> String {
     phrase
         .split_once(' ')
         .map_or(phrase, |(_, words)| words)
-        .to_owned()
+        .to_lowercase()
 }
 
 fn capitalised(words: &str) -> String {

@@ -27,7 +27,10 @@ fn the_seed_decides_everything() {
     assert_ne!(invent(small, Seed::new(1)), invent(small, Seed::new(2)));
     // The whole catalogue, so that a change of the generator does not go unnoticed: raise the version of `ingest`.
     let text = format!("{:?}", invent(small, Seed::new(1)));
-    assert_eq!(blake3::hash(text.as_bytes()).to_hex()[..16], *"HASH");
+    assert_eq!(
+        blake3::hash(text.as_bytes()).to_hex()[..16],
+        *"344de0fb83a47067"
+    );
 }
 
 #[test]
@@ -58,6 +61,18 @@ fn the_demo_has_the_promised_size() {
 }
 
 #[test]
+fn the_largest_demo_still_has_different_titles() {
+    let config = DemoConfig {
+        films: DemoConfig::MOST_FILMS,
+        users: 1,
+        interactions_per_user: 6,
+    };
+    let films = invent(config, Seed::new(3)).films;
+    let titles: BTreeSet<&str> = films.iter().map(|film| film.title.as_str()).collect();
+    assert_eq!(titles.len(), films.len());
+}
+
+#[test]
 fn popularity_is_skewed() {
     let catalog = catalog(1);
     let mut counts = vec![0usize; 240];
@@ -77,10 +92,10 @@ fn genre(item: &Item) -> &str {
     &item.genres[0]
 }
 
-/// Of items' five nearest neighbours by cosine of training users, the share with the same first genre. A neighbour count,
-/// not a model: what any collaborative filter can use.
+/// Of items' five nearest neighbours by cosine of training users, the share with the same first genre, mood and so on. A
+/// neighbour count, not a model: what any collaborative filter can use.
 #[test]
-fn genres_show_in_behaviour() {
+fn genres_and_traits_show_in_behaviour() {
     let catalog = catalog(1);
     let train = Split::leave_one_out(&catalog.interactions).train;
     let n = catalog.items.len();
@@ -92,27 +107,42 @@ fn genres_show_in_behaviour() {
             }
         }
     }
-    let (mut same, mut mood) = (0, 0);
+    let share = |alike: &dyn Fn(&Item, &Item) -> bool, nearest: &[(usize, usize)]| {
+        let hits = nearest
+            .iter()
+            .filter(|(a, b)| alike(&catalog.items[*a], &catalog.items[*b]));
+        hits.count() as f64 / nearest.len() as f64
+    };
+    let mut nearest = Vec::new();
     for a in 0..n {
         let cosine =
             |b: usize| together[a * n + b] / (together[a * n + a] * together[b * n + b]).sqrt();
         let mut others: Vec<usize> = (0..n).filter(|&b| b != a).collect();
         others.sort_by(|&x, &y| cosine(y).total_cmp(&cosine(x)).then(x.cmp(&y)));
-        for &b in &others[..5] {
-            let (a, b) = (&catalog.items[a], &catalog.items[b]);
-            same += usize::from(genre(a) == genre(b));
-            mood += usize::from(
-                a.values("mood")
-                    .iter()
-                    .any(|mood| b.values("mood").contains(mood)),
-            );
-        }
+        nearest.extend(others[..5].iter().map(|&b| (a, b)));
     }
-    let share = same as f64 / (5 * n) as f64;
-    let mood = mood as f64 / (5 * n) as f64;
-    // Chance is 1/7.
-    assert!(share > 0.6, "genre {share:.3}, mood {mood:.3}");
-    assert!(mood > 0.15, "genre {share:.3}, mood {mood:.3}");
+    let all: Vec<(usize, usize)> = (0..n)
+        .flat_map(|a| (0..n).filter(move |&b| b != a).map(move |b| (a, b)))
+        .collect();
+    let genres = share(&|a, b| genre(a) == genre(b), &nearest);
+    assert!(genres > 0.6, "{genres:.3}; chance is 1/7");
+    for (name, times) in [
+        ("mood", 3.0),
+        ("theme", 3.0),
+        ("setting", 4.0),
+        ("director", 4.0),
+    ] {
+        let alike = |a: &Item, b: &Item| {
+            a.values(name)
+                .iter()
+                .any(|value| b.values(name).contains(value))
+        };
+        let (found, chance) = (share(&alike, &nearest), share(&alike, &all));
+        assert!(
+            found > times * chance,
+            "{name} {found:.3}, chance {chance:.3}"
+        );
+    }
 }
 
 /// Consecutive films against films of the same user at random: interest must add to taste.

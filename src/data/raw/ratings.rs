@@ -62,7 +62,8 @@ pub fn read(
     let read = lines::read(path, layout, progress, row)?;
     let mut problems = Problems::new(path);
 
-    let known = |film: u32| films.binary_search_by_key(&film, |known| known.id).is_ok();
+    let listed = FilmSet::new(films);
+    let known = |film: u32| listed.contains(film);
     let again = repeated(&read.rows);
     let all_known = read.rows.par_iter().all(|rating| known(rating.film));
     if all_known && again.is_empty() {
@@ -95,6 +96,31 @@ pub fn read(
     }
     problems.into_result()?;
     Ok(read.rows)
+}
+
+/// The listed film ids: a bit each, where they are small.
+struct FilmSet<'a> {
+    films: &'a [RawFilm],
+    bits: Vec<bool>,
+}
+
+impl<'a> FilmSet<'a> {
+    fn new(films: &'a [RawFilm]) -> Self {
+        let mut bits = vec![false; 1 << 20];
+        for film in films {
+            if let Some(bit) = bits.get_mut(film.id as usize) {
+                *bit = true;
+            }
+        }
+        Self { films, bits }
+    }
+
+    fn contains(&self, id: u32) -> bool {
+        self.bits
+            .get(id as usize)
+            .copied()
+            .unwrap_or_else(|| self.films.binary_search_by_key(&id, |film| film.id).is_ok())
+    }
 }
 
 /// The (user, film) pairs that occur more than once.

@@ -58,15 +58,17 @@ fn articles_first(text: &str) -> String {
         parts.push(bracket.trim());
         rest = before.trim_end();
     }
-    let mut title = article_first(rest);
-    for bracket in parts.into_iter().rev() {
+    let brackets = parts.into_iter().rev().map(|bracket| {
         let (mark, name) = ["a.k.a. ", "a.k.a ", "aka "]
             .iter()
             .find_map(|mark| bracket.strip_prefix(mark).map(|name| ("a.k.a. ", name)))
             .unwrap_or(("", bracket));
-        title.push_str(&format!(" ({mark}{})", article_first(name)));
-    }
-    title
+        format!("({mark}{})", article_first(name))
+    });
+    let words: Vec<String> = std::iter::once(article_first(rest))
+        .chain(brackets)
+        .collect();
+    words.join(" ")
 }
 
 fn article_first(text: &str) -> String {
