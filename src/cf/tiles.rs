@@ -245,8 +245,8 @@ pub(crate) mod tests {
             b.swap(k, best);
             for i in k + 1..n {
                 let factor = a[i][k] / a[k][k];
-                let (above, below) = a.split_at_mut(i);
-                for (x, y) in below[0][k..n].iter_mut().zip(&above[k][k..n]) {
+                let pivot_row = a[k].clone();
+                for (x, y) in a[i].iter_mut().zip(&pivot_row) {
                     *x -= factor * y;
                 }
                 b[i] -= factor * b[k];

@@ -193,10 +193,8 @@ mod tests {
         let rows: Vec<Vec<(u32, f64)>> = (0..n)
             .map(|_| {
                 (0..m as u32)
-                    .filter_map(|column| {
-                        rng.gen_bool(0.3)
-                            .then(|| (column, rng.gen_range(-1.0..1.0)))
-                    })
+                    .map(|column| (column, rng.gen_range(-1.0..1.0_f64)))
+                    .filter(|(_, value)| value.abs() < 0.3)
                     .collect()
             })
             .collect();

@@ -7,6 +7,7 @@
 use super::TextError;
 use super::words::Features;
 use rayon::prelude::*;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Which features are kept.
@@ -65,7 +66,7 @@ impl TfIdf {
             });
         }
         // Stable: equals stay in alphabetical order.
-        kept.sort_by_key(|(_, word)| std::cmp::Reverse(word.times));
+        kept.sort_by_key(|(_, seen)| Reverse(seen.times));
         kept.truncate(filter.max_features);
         kept.sort_by(|(a, _), (b, _)| a.cmp(b));
         let n = texts.len() as f64;
