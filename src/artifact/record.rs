@@ -18,7 +18,7 @@ pub struct Origin {
     pub version: String,
     /// Host name.
     pub host: String,
-    /// `cpu` or `cuda:0`.
+    /// The device: `cpu`.
     pub device: String,
     /// Threads the stage could use.
     pub threads: usize,

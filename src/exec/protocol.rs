@@ -25,7 +25,7 @@ pub struct WorkerTask {
     pub output: PathBuf,
     /// The folder for checkpoints.
     pub scratch: PathBuf,
-    /// `cpu`, `cuda:0`.
+    /// The device: `cpu`.
     pub device: String,
     /// Process id of the runner: a worker does not outlive it.
     pub runner: u32,

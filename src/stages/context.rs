@@ -40,7 +40,7 @@ pub struct StageContext<'a> {
     pub scratch: PathBuf,
     /// The stage's seed.
     pub seed: Seed,
-    /// `cpu`, `cuda`, `cuda:1`.
+    /// The device: `cpu`. Kinds with networks refuse any other by name.
     pub device: String,
     /// Where to report.
     pub progress: &'a dyn Progress,
