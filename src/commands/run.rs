@@ -42,6 +42,7 @@ pub(super) fn run(
     }
     let store = Store::at(&settings.cache);
     store.prepare()?;
+    store.sweep();
     let now = clock::since_epoch_ns();
     let run = format!(
         "{}-{}",
@@ -106,8 +107,8 @@ fn print_tables(
     for (index, record) in summary.records.iter().enumerate() {
         let Some(record) = record else { continue };
         if record.kind == ArtifactKind::Table && opened.graph.dependents(index).is_empty() {
-            let path = store.object_path(&record.output).join("table.txt");
-            printer.result(&fs_err::read_to_string(path)?)?;
+            let text = store.read_file(record, "table.txt")?;
+            printer.result(&String::from_utf8_lossy(&text))?;
         }
     }
     Ok(())
