@@ -253,10 +253,7 @@ fn inspect(folder: &Path) -> Result<Option<Damage>, StoreError> {
 }
 
 /// What the system says of a file, when its kind and size are right.
-fn stat(
-    folder: &Path,
-    file: &ObjectFile,
-) -> Result<Result<std::fs::Metadata, Damage>, StoreError> {
+fn stat(folder: &Path, file: &ObjectFile) -> Result<Result<std::fs::Metadata, Damage>, StoreError> {
     let path = file.path.clone();
     match fs_err::symlink_metadata(folder.join(&path)) {
         Ok(metadata) if !metadata.is_file() => Ok(Err(Damage::FileMissing { path })),

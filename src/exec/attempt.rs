@@ -105,9 +105,8 @@ impl Attempt {
             Ok(now) => now,
             Err(error) => {
                 site.store.abandon(&self.key)?;
-                let why = std::error::Error::source(&error).map_or_else(String::new, |source| {
-                    format!(": {source}")
-                });
+                let why = std::error::Error::source(&error)
+                    .map_or_else(String::new, |source| format!(": {source}"));
                 return failed(format!("{error}{why}"));
             }
         };

@@ -293,10 +293,7 @@ mod tests {
         assert_eq!(back.expect("hashed").hash, hash);
         assert!(hashes.known.is_empty(), "it looks younger than now");
         let year = Duration::from_secs(31_536_000);
-        for time in [
-            SystemTime::UNIX_EPOCH,
-            SystemTime::UNIX_EPOCH + 100 * year,
-        ] {
+        for time in [SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + 100 * year] {
             set_modified(&path, time);
             let seen = clock::shifted(Duration::from_secs(10), || hashes.hash(&path));
             assert_eq!(seen.expect("hashed").hash, hash);

@@ -60,7 +60,9 @@ impl<'a> Planner<'a> {
         let files = store.file_hashes();
         let notices = files
             .was_damaged()
-            .then(|| "`files.json` in the cache was corrupt: every source file is hashed anew".to_owned())
+            .then(|| {
+                "`files.json` in the cache was corrupt: every source file is hashed anew".to_owned()
+            })
             .into_iter()
             .collect();
         Self {
@@ -140,7 +142,8 @@ impl<'a> Planner<'a> {
                 causes,
             });
         }
-        self.claims.extend(claims.iter().map(|&claim| (claim, index)));
+        self.claims
+            .extend(claims.iter().map(|&claim| (claim, index)));
         self.claimed.insert(index, claims);
         Ok(Verdict::Dirty {
             key,

@@ -8,6 +8,7 @@ mod cache;
 mod check;
 mod freshness;
 mod layering;
+mod planner;
 mod resume;
 mod run;
 mod table3;
