@@ -6,7 +6,7 @@ use super::event::{RunEvent, StageOutcome};
 use super::evidence::Evidence;
 use super::schedule::{Resources, Taken, machine_memory};
 use super::signals::Signals;
-use crate::artifact::{Last, Record, Store, StoreError};
+use crate::artifact::{Record, Store, StoreError};
 use crate::clock::Stopwatch;
 use crate::graph::StageGraph;
 use crate::key::{Fingerprint, Hash};
@@ -300,19 +300,10 @@ impl Loop<'_> {
         to_judge: &mut Vec<usize>,
     ) -> Result<(), ExecError> {
         let stage = &self.site.pipeline.stages[index];
-        let store = self.site.store;
-        match store.note_last(&self.site.pipeline.name, &stage.id, &record.key) {
-            Ok(Last::Damaged) => {
-                let text = format!(
-                    "the note of the last success of `{}` was corrupt, and is written anew",
-                    stage.id
-                );
-                self.tell(&RunEvent::CacheRepaired { text });
-            }
-            Ok(_) => {}
-            // On a read-only cache a fresh pipeline can still be read; only the memory of "before" is lost.
-            Err(error) if self.ran[index] => return Err(error.into()),
-            Err(_) => {}
+        // On a read-only cache a fresh pipeline can still be read; only the memory of "before" is lost.
+        let noted = self.planner.note_last(&stage.id, record.key);
+        if self.ran[index] {
+            noted?;
         }
         self.resolved[index] = Some(Resolved::of(&record));
         self.records[index] = Some(record);

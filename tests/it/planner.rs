@@ -18,7 +18,7 @@
 //!
 //! `ILM_PIPE_CASES=5000` runs more cases than the 500 of every test run, `ILM_PIPE_CASE=17` runs one again.
 
-use crate::support::model::{Last, Model, State};
+use crate::support::model::{Model, State};
 use crate::support::world::{
     self, Artifact, FILES, Identity, MODES, World, read_artifact, rewrite,
 };
@@ -521,27 +521,38 @@ impl Case {
         format!("record {} {how}", &entry.key[..8])
     }
 
+    /// Lines that are not as they were written do not count; of the others, the last of each stage does.
     fn damage_last(&mut self, root: &Path) -> String {
-        let present: Vec<(String, String)> = self
-            .model
-            .last
-            .iter()
-            .filter(|(_, last)| matches!(last, Last::Made(_)))
-            .map(|(place, _)| place.clone())
-            .collect();
-        if present.is_empty() {
-            return "no note to damage".to_owned();
+        let pipeline = self.world.name.clone();
+        let path = root.join("last").join(format!("{pipeline}.jsonl"));
+        let Ok(before) = fs_err::read_to_string(&path) else {
+            return "no notes to damage".to_owned();
+        };
+        if before.is_empty() {
+            return "no notes to damage".to_owned();
         }
-        let (pipeline, stage) = present[self.rng.gen_range(0..present.len())].clone();
-        let path = root.join("last").join(&pipeline).join(&stage);
         let how = injure(&path, &mut self.rng);
-        let text = format!("last of {stage} of {pipeline} {how}");
-        if path.exists() {
-            self.model.last.insert((pipeline, stage), Last::Damaged);
-        } else {
-            self.model.last.remove(&(pipeline, stage));
+        let after = fs_err::read(&path).unwrap_or_default();
+        let whole: BTreeSet<&[u8]> = before.as_bytes().split(|&byte| byte == b'\n').collect();
+        self.model.last.retain(|(of, _), _| *of != pipeline);
+        for line in after.split(|&byte| byte == b'\n') {
+            if line.is_empty() || !whole.contains(line) {
+                continue;
+            }
+            let line: serde_json::Value = serde_json::from_slice(line).expect("a whole line");
+            let (stage, key) = (line["stage"].as_str(), line["key"].as_str());
+            let identity = self
+                .model
+                .entries
+                .iter()
+                .find(|(_, entry)| Some(entry.key.as_str()) == key)
+                .map(|(identity, _)| identity.clone());
+            let place = (pipeline.clone(), stage.expect("a stage").to_owned());
+            self.model
+                .last
+                .insert(place, identity.expect("a known key"));
         }
-        text
+        format!("last of {pipeline} {how}")
     }
 }
 

@@ -19,21 +19,14 @@ pub struct Entry {
     pub key: String,
 }
 
-/// What is noted of a stage's last success.
-#[derive(Clone, Debug)]
-pub enum Last {
-    Made(Identity),
-    Damaged,
-}
-
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     pub entries: BTreeMap<Identity, Entry>,
     pub objects: BTreeMap<Artifact, State>,
     /// The engine's hash of each artifact.
     pub hashes: BTreeMap<Artifact, String>,
-    /// By pipeline and stage.
-    pub last: BTreeMap<(String, String), Last>,
+    /// What is noted of a stage's last success, by pipeline and stage.
+    pub last: BTreeMap<(String, String), Identity>,
 }
 
 impl Model {
@@ -71,15 +64,15 @@ impl Model {
         };
         match self.last.get(&(pipeline.to_owned(), stage.to_owned())) {
             None => unless_damaged("new"),
-            Some(Last::Made(before)) if before == identity => unless_damaged("forgotten"),
-            Some(Last::Made(before)) if self.entries[before].record == State::Intact => {
+            Some(before) if before == identity => unless_damaged("forgotten"),
+            Some(before) if self.entries[before].record == State::Intact => {
                 for name in before.keys().chain(identity.keys()) {
                     if before.get(name) != identity.get(name) {
                         causes.insert(name.clone());
                     }
                 }
             }
-            Some(Last::Made(_) | Last::Damaged) => {
+            Some(_) => {
                 causes.insert("history-gone".to_owned());
             }
         }
@@ -88,10 +81,8 @@ impl Model {
 
     /// Notes that a stage was found to have a result.
     pub fn succeed(&mut self, pipeline: &str, stage: &str, identity: &Identity) {
-        self.last.insert(
-            (pipeline.to_owned(), stage.to_owned()),
-            Last::Made(identity.clone()),
-        );
+        self.last
+            .insert((pipeline.to_owned(), stage.to_owned()), identity.clone());
     }
 
     /// Notes that a result was made.
