@@ -6,6 +6,7 @@ mod support;
 
 mod cache;
 mod check;
+mod faults;
 mod freshness;
 mod layering;
 mod planner;
