@@ -93,6 +93,11 @@ impl Store {
         self.root.join("logs").join(format!("{}.jsonl", key.hex()))
     }
 
+    /// The folder of the event logs of runs.
+    pub fn runs_path(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
     /// The event log of a run.
     pub fn run_path(&self, run: &str) -> PathBuf {
         self.root.join("runs").join(format!("{run}.jsonl"))

@@ -23,7 +23,7 @@ use crate::support::world::{
     self, Artifact, FILES, Identity, MODES, World, read_artifact, rewrite,
 };
 use ilm_pipe::artifact::{Record, Store};
-use ilm_pipe::exec::{self, RunEvent, RunSettings, Signals, StageOutcome};
+use ilm_pipe::exec::{self, OnFailure, RunEvent, RunSettings, Signals, StageOutcome};
 use ilm_pipe::graph::StageGraph;
 use ilm_pipe::plan::{self, Cause, Plan, Planner, Verdict};
 use ilm_pipe::spec::{self, LoadOptions, Pipeline};
@@ -160,8 +160,9 @@ impl Case {
             command: Vec::new(),
             jobs: self.rng.gen_range(1..=3),
             threads: 1,
-            keep_going: self.rng.gen_ratio(1, 2),
-            targets: Vec::new(),
+            gpus: Vec::new(),
+            on_failure: OnFailure::Finish,
+            targets: None,
         };
         let mut events = Vec::new();
         let summary = exec::execute(

@@ -24,10 +24,10 @@ point() {
     both) kill -9 "$runner" "$PPID" ;;
   esac
   # Nobody may believe what a program writes that outlived its stage.
-  sleep 0.3
-  echo late > "$ILM_OUTPUT/out"
-  echo late > "$ILM_SCRATCH/state"
-  sleep 60
+  while :; do
+    sleep 0.01
+    if [ -d "$ILM_OUTPUT" ]; then echo late > "$ILM_OUTPUT/out"; fi
+  done
 }
 point start
 state=$ILM_SCRATCH/state
