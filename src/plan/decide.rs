@@ -175,7 +175,8 @@ impl<'a> Planner<'a> {
             return causes;
         }
         match self.last(stage) {
-            LastSuccess::Never => causes.extend(unexplained.then_some(Cause::New)),
+            // Said beside damage, too: a stage that waits for others was announced with it.
+            LastSuccess::Never => causes.push(Cause::New),
             LastSuccess::Lost => causes.push(Cause::HistoryGone),
             LastSuccess::Known(last) => causes.extend(
                 difference(&last.fingerprint, fingerprint)

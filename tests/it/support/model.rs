@@ -57,14 +57,15 @@ impl Model {
         if damaged {
             causes.insert("damaged".to_owned());
         }
-        let mut unless_damaged = |word: &str| {
-            if !damaged {
-                causes.insert(word.to_owned());
-            }
-        };
         match self.last.get(&(pipeline.to_owned(), stage.to_owned())) {
-            None => unless_damaged("new"),
-            Some(before) if before == identity => unless_damaged("forgotten"),
+            None => {
+                causes.insert("new".to_owned());
+            }
+            Some(before) if before == identity => {
+                if !damaged {
+                    causes.insert("forgotten".to_owned());
+                }
+            }
             Some(before) if self.entries[before].record == State::Intact => {
                 for name in before.keys().chain(identity.keys()) {
                     if before.get(name) != identity.get(name) {

@@ -130,7 +130,7 @@ pub fn assert_clean(project: &Project) {
             .expect("a folder")
             .map(|entry| entry.expect("an entry").path())
             .collect();
-        assert_eq!(left, [PathBuf::new(); 0], "left in {folder}");
+        assert!(left.is_empty(), "left in {folder}: {left:?}");
     }
 }
 
@@ -196,6 +196,7 @@ pub fn wait_for(path: &Path) {
 
 /// Runs a shell script with its own view of what is mounted where, as root of a user namespace where that is allowed; none where
 /// it is not, with the reason printed.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 pub fn with_mounts(project: &Project, script: &str) -> Option<Ran> {
     let allowed = Command::new("unshare")
         .args(["-rm", "sh", "-c", "mount -t tmpfs none /mnt"])
