@@ -47,9 +47,8 @@ impl Failure {
                 .map(|error| titled(&chain(error), error.hint()))
                 .collect::<Vec<_>>()
                 .join("\n\n"),
-            Self::Exec(ExecError::Plan(error)) => titled(&chain(error), error.hint()),
             Self::Graph(error) => titled(&chain(error), None),
-            Self::Exec(error) => titled(&chain(error), None),
+            Self::Exec(error) => titled(&chain(error), error.hint()),
             Self::Store(error) => titled(&chain(error), None),
             Self::Io(error) => titled(&chain(error), None),
         }

@@ -6,8 +6,10 @@ mod support;
 
 mod cache;
 mod check;
+mod faults;
 mod freshness;
 mod layering;
+mod planner;
 mod resume;
 mod run;
 mod table3;
