@@ -10,4 +10,6 @@ mod freshness;
 mod layering;
 mod resume;
 mod run;
+mod schedule;
 mod table3;
+mod trouble;
