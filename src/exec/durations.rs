@@ -1,6 +1,6 @@
 //! How long stages took when they last succeeded: what to start first, and what is slow.
 
-use crate::artifact::Store;
+use crate::artifact::{LastKeys, Store};
 use crate::graph::StageGraph;
 use crate::spec::Pipeline;
 
@@ -9,6 +9,7 @@ use crate::spec::Pipeline;
 pub(super) struct Durations<'a> {
     pipeline: &'a Pipeline,
     store: &'a Store,
+    last: Option<LastKeys>,
     known: Vec<Option<Option<f64>>>,
 }
 
@@ -20,6 +21,7 @@ impl<'a> Durations<'a> {
         Self {
             pipeline,
             store,
+            last: None,
             known: vec![None; pipeline.stages.len()],
         }
     }
@@ -28,7 +30,10 @@ impl<'a> Durations<'a> {
     pub(super) fn of(&mut self, stage: usize) -> Option<f64> {
         *self.known[stage].get_or_insert_with(|| {
             let id = &self.pipeline.stages[stage].id;
-            let key = self.store.last(&self.pipeline.name, id)?;
+            let last = self
+                .last
+                .get_or_insert_with(|| self.store.last_keys(&self.pipeline.name));
+            let key = last.get(id)?;
             Some(self.store.record(&key)?.origin.seconds)
         })
     }
