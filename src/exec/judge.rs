@@ -113,6 +113,7 @@ impl Loop<'_> {
                     self.resolved[input] = None;
                     self.records[input] = None;
                     self.states.set(input, State::Waiting);
+                    self.check_gpus = true;
                     damaged.push(input);
                 }
             }

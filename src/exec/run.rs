@@ -151,8 +151,8 @@ pub(super) struct Loop<'a> {
     pub(super) stopping: u8,
     /// Whether every child of this process is a worker or was left behind by one.
     pub(super) adopts: bool,
-    /// Whether it was looked for stages that ask for more than there is.
-    pub(super) checked: bool,
+    /// Whether to look for stages that ask for more GPUs than there are before another one starts.
+    pub(super) check_gpus: bool,
     pub(super) watch: Stopwatch,
     pub(super) saved_seconds: f64,
 }
@@ -197,7 +197,7 @@ pub fn execute(
         receiver,
         stopping: 0,
         adopts,
-        checked: false,
+        check_gpus: true,
         watch: Stopwatch::start(),
         saved_seconds: 0.0,
     };

@@ -36,9 +36,10 @@ impl Loop<'_> {
         Ok(Vec::new())
     }
 
-    /// Before the first stage starts, every stage that may still have to run must be able to.
+    /// Before the first stage starts, every stage that may still have to run must be able to. A stage that is made
+    /// ready later was fresh then and turned out to be damaged.
     fn check_gpus(&mut self) -> Result<(), ExecError> {
-        if std::mem::replace(&mut self.checked, true) {
+        if !std::mem::replace(&mut self.check_gpus, false) {
             return Ok(());
         }
         let there = self.resources.gpus();

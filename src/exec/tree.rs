@@ -39,11 +39,15 @@ pub(super) fn kill_below(root: u32) {
     }
 }
 
-/// Ends what has come up to this process from workers that died: every child that is not one of `workers`.
+/// Ends what has come up to this process from workers that died: every child that is not one of `workers`. What this
+/// process itself started for its own use is in its own group, where nothing of a worker is.
 pub(super) fn end_strays(workers: &BTreeSet<u32>) {
     let me = std::process::id();
-    for (process, seen) in processes() {
-        if seen.parent == me && !workers.contains(&process) {
+    let processes = processes();
+    let own_group = processes.get(&me).map(|seen| seen.group);
+    for (process, seen) in processes {
+        let stray = Some(seen.group) != own_group && !workers.contains(&process);
+        if seen.parent == me && stray {
             if !seen.dead {
                 kill_tree(process);
             }
@@ -75,6 +79,7 @@ fn stop_below(root: u32) -> BTreeSet<u32> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     parent: u32,
+    group: u32,
     /// It has ended, but its parent has not asked how.
     dead: bool,
 }
@@ -111,12 +116,13 @@ fn processes() -> BTreeMap<u32, Seen> {
         .collect()
 }
 
-/// From `12 (a (strange) name) S 1 …`.
+/// From `12 (a (strange) name) S 1 2 …`: state, parent, process group.
 fn seen(stat: &str) -> Option<Seen> {
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
     let state = fields.next()?;
     Some(Seen {
         parent: fields.next()?.parse().ok()?,
+        group: fields.next()?.parse().ok()?,
         dead: matches!(state, "Z" | "X"),
     })
 }
@@ -158,6 +164,7 @@ mod tests {
     fn alive(parent: u32) -> Seen {
         Seen {
             parent,
+            group: 9,
             dead: false,
         }
     }
@@ -166,8 +173,8 @@ mod tests {
     fn names_of_programs_may_hold_anything() {
         assert_eq!(seen("12 (a) b (c) S 7 9"), Some(alive(7)));
         let dead = Seen {
-            parent: 7,
             dead: true,
+            ..alive(7)
         };
         assert_eq!(seen("12 (a) Z 7 9"), Some(dead));
         assert_eq!(seen("12 (a"), None);

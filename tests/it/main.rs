@@ -12,4 +12,6 @@ mod layering;
 mod planner;
 mod resume;
 mod run;
+mod schedule;
 mod table3;
+mod trouble;
