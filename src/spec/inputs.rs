@@ -240,11 +240,29 @@ impl<'a> Inputs<'a> {
                 );
                 None
             }
-            Arms::All => Some(group.members.clone()),
-            Arms::Where(pairs) => Self::selected(stage, name, group, &pairs, span, findings),
+            Arms::All => Some(group.select(&shared)),
+            Arms::Where(pairs) => {
+                Self::selected(stage, name, group, &pairs, &shared, span, findings)
+            }
             Arms::Equal if group.axes.is_empty() => Some(group.members.clone()),
             Arms::Equal => self.equal_arm(at, name, group, span, one_only, findings),
         }
+    }
+
+    /// The swept values that a stage shares with a group: of these arms it is given no others.
+    fn shared(&self, at: usize, group: &Group) -> Vec<(usize, &'a str)> {
+        if self.stages.swept.is_empty() {
+            return Vec::new();
+        }
+        let instance = &self.stages.instances[at];
+        instance
+            .values(&self.stages.declared[instance.declared])
+            .filter(|(axis, _)| self.stages.swept.contains(*axis))
+            .filter_map(|(axis, value)| {
+                let position = group.axes.iter().position(|known| known == axis)?;
+                Some((position, value))
+            })
+            .collect()
     }
 
     fn selected(
@@ -252,6 +270,7 @@ impl<'a> Inputs<'a> {
         name: &str,
         group: &Group,
         pairs: &[(&str, &str)],
+        shared: &[(usize, &str)],
         span: Span,
         findings: &mut Findings,
     ) -> Option<Vec<usize>> {
@@ -284,6 +303,8 @@ impl<'a> Inputs<'a> {
             }
             values.push((position, value));
         }
+        let named: BTreeSet<usize> = values.iter().map(|(axis, _)| *axis).collect();
+        values.extend(shared.iter().filter(|(axis, _)| !named.contains(axis)));
         let found = group.select(&values);
         if found.is_empty() {
             findings.add(Finding::new(

@@ -62,6 +62,7 @@
 //! Problems are collected on the way (`problem`); nothing stops at the first one, but a file that is no TOML is not
 //! checked further: what else seems missing may be in the part that was lost.
 
+mod arms;
 mod cycles;
 mod declared;
 mod document;
@@ -69,6 +70,7 @@ mod expand;
 mod inputs;
 mod interpolate;
 mod load;
+mod lookups;
 mod matrix;
 mod names;
 mod parameters;
@@ -78,6 +80,8 @@ mod problem;
 mod reference;
 mod resources;
 mod source;
+mod spread;
+mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -99,6 +103,8 @@ pub struct LoadOptions {
     pub profile: Option<String>,
     /// `--set name=value`, applied last, in order. The value is read as TOML; a bare word is a string.
     pub set: Vec<(String, String)>,
+    /// `--sweep name=value,value`: every stage that depends on the parameter becomes one arm a value.
+    pub sweep: Vec<(String, String)>,
 }
 
 /// Reads and checks a pipeline file. The error has every problem of the file and of what it includes.

@@ -1,7 +1,7 @@
 //! The parameters of a stage: from the file into its kind's struct, with every problem found.
 
 use super::interpolate::references;
-use super::matrix::ArmLookup;
+use super::lookups::ArmLookup;
 use super::names::suggest;
 use super::problem::{Finding, Findings};
 use super::source::Span;
