@@ -228,8 +228,9 @@ impl<'a> Inputs<'a> {
             return None;
         }
         let one_only = port.is_some_and(|port| !port.arity.takes_many());
+        let shared = self.shared(at, group);
         match reference.arms {
-            Arms::All if one_only && !group.axes.is_empty() => {
+            Arms::All if one_only && shared.len() < group.axes.len() => {
                 let port = port.map_or("", |port| port.name);
                 findings.add(
                     Finding::new(

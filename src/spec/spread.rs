@@ -13,7 +13,6 @@ use super::problem::{Finding, Findings};
 use super::reference::{Arms, parse};
 use super::sweep::Sweeps;
 use super::value::{Node, Value, get};
-use crate::stages::Arity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -126,7 +125,7 @@ fn passes<'a>(
         .iter()
         .filter_map(|(port, text)| {
             let port = stage.kind.and_then(|kind| kind.port(port));
-            let many = port.is_some_and(|port| port.arity == Arity::Many);
+            let many = port.is_some_and(|port| port.arity.takes_many());
             let reference = parse(text).ok()?;
             let fixed = match reference.arms {
                 Arms::Equal => BTreeSet::new(),
