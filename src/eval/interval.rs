@@ -108,7 +108,13 @@ pub fn t_interval(values: &[f64]) -> Option<Interval> {
 /// estimate add as standard errors do, and lopsided intervals stay lopsided. An interval may be centred elsewhere than
 /// at the estimate; an end on the wrong side of it counts as no distance.
 pub(super) fn square_and_add(estimate: f64, parts: [Interval; 2]) -> Interval {
-    let root = |distances: [f64; 2]| distances.map(|d| d.max(0.0).powi(2)).iter().sum::<f64>().sqrt();
+    let root = |distances: [f64; 2]| {
+        distances
+            .map(|d| d.max(0.0).powi(2))
+            .iter()
+            .sum::<f64>()
+            .sqrt()
+    };
     Interval {
         low: estimate - root(parts.map(|part| estimate - part.low)),
         high: estimate + root(parts.map(|part| part.high - estimate)),

@@ -239,7 +239,11 @@ mod tests {
         let mut rng = Seed::new(5).child("coverage").rng();
         let mut normal = |deviation: f64| {
             // The sum of twelve uniform numbers, less six, is close enough to normal.
-            (0..12).map(|_| rng.gen_range(0.0..1.0)).sum::<f64>().sub(6.0) * deviation
+            (0..12)
+                .map(|_| rng.gen_range(0.0..1.0))
+                .sum::<f64>()
+                .sub(6.0)
+                * deviation
         };
         let (simulations, n_films, n_runs) = (300, 30, 3);
         let (mut both, mut films_only) = (0, 0);
@@ -258,9 +262,7 @@ mod tests {
             let pooled = Pooled::new(&runs.iter().collect::<Vec<_>>()).unwrap();
             let covers = |interval: Interval| interval.low <= 0.5 && 0.5 <= interval.high;
             both += usize::from(covers(pooled.interval(&|_| true, 200).unwrap()));
-            films_only += usize::from(covers(
-                pooled.interval_over_films(&|_| true, 200).unwrap(),
-            ));
+            films_only += usize::from(covers(pooled.interval_over_films(&|_| true, 200).unwrap()));
         }
         let rate = |covered: usize| covered as f64 / f64::from(simulations);
         assert!(rate(both) > 0.93, "{}", rate(both));

@@ -382,7 +382,10 @@ impl Loop<'_> {
         let stage = &self.site.pipeline.stages[index];
         let Some(lock) = self.site.store.try_lock(&key)? else {
             self.resources.give_back(&taken);
-            if !told {
+            // An arm of this run that asks for the same thing is no other process.
+            let own =
+                |state: &State| matches!(state, State::Running(attempt, ..) if attempt.key == key);
+            if !told && !self.states.iter().any(own) {
                 self.tell(&RunEvent::StageWaiting {
                     stage: self.id(index),
                     key,

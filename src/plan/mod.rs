@@ -15,6 +15,7 @@ use crate::graph::StageGraph;
 use crate::key::{FileError, Fingerprint, Hash};
 use crate::spec::Pipeline;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What will happen to a stage.
@@ -126,9 +127,10 @@ pub fn plan(
     let mut resolved: Vec<Option<Resolved>> = vec![None; pipeline.stages.len()];
     let mut stages = Vec::with_capacity(pipeline.stages.len());
     let mut errors = Vec::new();
+    let mut first_of_key: BTreeMap<Hash, &str> = BTreeMap::new();
     for &index in graph.order() {
         let stage = &pipeline.stages[index];
-        let verdict = match planner.judge(stage, graph.inputs(index), &resolved) {
+        let mut verdict = match planner.judge(stage, graph.inputs(index), &resolved) {
             Ok(verdict) => verdict,
             Err(error) => {
                 errors.push(error);
@@ -137,6 +139,17 @@ pub fn plan(
         };
         if let Verdict::Fresh { record } = &verdict {
             resolved[index] = Some(Resolved::of(record));
+        }
+        // Of arms that ask for the same thing one runs, and the others take its result.
+        if let Verdict::Dirty { key, causes, .. } = &mut verdict {
+            if let Some(first) = first_of_key.get(key) {
+                verdict = Verdict::Pending {
+                    waits_for: vec![(*first).to_owned()],
+                    causes: std::mem::take(causes),
+                };
+            } else {
+                first_of_key.insert(*key, &stage.id);
+            }
         }
         stages.push(PlannedStage {
             stage: stage.id.clone(),

@@ -212,7 +212,10 @@ impl Choosing<'_> {
             }
             let mut any = false;
             for (arm, dropped) in all.iter().zip(&mut dropped) {
-                if wanted.iter().all(|(axis, values)| values.contains(&arm[*axis])) {
+                if wanted
+                    .iter()
+                    .all(|(axis, values)| values.contains(&arm[*axis]))
+                {
                     *dropped = true;
                     any = true;
                 }
@@ -374,7 +377,10 @@ impl Choosing<'_> {
                 self.stage,
                 values.map(|(&at, axis)| (axis.name.as_str(), axis.values[at].text.as_str())),
             );
-            let message = format!("stage `{}`: `include` has the arm `{id}`, which is there already", self.stage);
+            let message = format!(
+                "stage `{}`: `include` has the arm `{id}`, which is there already",
+                self.stage
+            );
             self.findings.add(Finding::new(included.span, message));
             return false;
         }
@@ -474,7 +480,11 @@ impl Choosing<'_> {
 
     /// Puts a value of `include` on its axis. A named arm must be there: its table is.
     fn new_value(&mut self, axis: usize, node: &Node) -> Option<usize> {
-        if self.axes[axis].values.iter().any(|value| value.fields.is_some()) {
+        if self.axes[axis]
+            .values
+            .iter()
+            .any(|value| value.fields.is_some())
+        {
             self.unknown_value("include", axis, node);
             return None;
         }
@@ -497,7 +507,9 @@ struct Included {
 
 impl Included {
     fn fits(&self, arm: &Arm) -> bool {
-        self.values.iter().all(|(&axis, &value)| arm.at[axis] == value)
+        self.values
+            .iter()
+            .all(|(&axis, &value)| arm.at[axis] == value)
     }
 }
 

@@ -55,6 +55,15 @@ impl<'a> ArmLookup<'a> {
         Some((extra, extra))
     }
 
+    /// Whether a reference is to a value that tells arms apart. What `include` adds is written in one place for many.
+    pub(super) fn is_of_axis(&self, path: &str) -> bool {
+        let path = split(path);
+        path[0] == "matrix"
+            && path
+                .get(1)
+                .is_some_and(|name| get(&self.arm.extra, name).is_none())
+    }
+
     /// What a reference stands for and where that is written; for explaining, so without reports.
     pub(super) fn peek(&self, path: &str) -> Option<&'a Node> {
         let path = split(path);
@@ -82,10 +91,10 @@ impl<'a> ArmLookup<'a> {
             return Finding::new(
                 at,
                 format!(
-                    "stage `{stage}`: `${{{whole}}}`: `include` gives the arm `{}` no `{name}`",
-                    self.id
+                    "stage `{stage}`: `${{{whole}}}`: `include` gives `{name}` to some arms, but not to all"
                 ),
             )
+            .hint(format!("`{}` has none", self.id))
             .hint(format!(
                 "an entry without axes is for every arm: `include = [{{ {name} = … }}, …]`"
             ));

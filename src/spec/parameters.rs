@@ -168,9 +168,7 @@ impl Reading<'_> {
             .and_then(|first| get(self.raw, first))
             .map(|entry| references(entry.node.deepest(&rest)))
             .unwrap_or_default();
-        let of_arm = raw
-            .iter()
-            .any(|path| super::interpolate::split(path)[0] == "matrix");
+        let of_arm = raw.iter().any(|path| self.lookup.is_of_axis(path));
         let stage = if of_arm { self.id } else { self.name };
         let mut finding = Finding::new(
             span,

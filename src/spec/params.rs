@@ -139,7 +139,8 @@ impl Settings {
                 .and_then(|node| this.early_fit(whose, name, &node, findings));
             if let Some(node) = node {
                 let whose = whose.to_owned();
-                this.overrides.insert(name.clone(), Override { whose, node });
+                this.overrides
+                    .insert(name.clone(), Override { whose, node });
             }
         }
         this
@@ -192,8 +193,11 @@ impl Settings {
         if !known {
             let names = self.declared.keys().map(String::as_str);
             findings.add(
-                Finding::new(span, format!("{whose}: unknown parameter `{name}`"))
-                    .hints(suggest(name, "parameters", names)),
+                Finding::new(span, format!("{whose}: unknown parameter `{name}`")).hints(suggest(
+                    name,
+                    "parameters",
+                    names,
+                )),
             );
         }
         known
@@ -202,6 +206,11 @@ impl Settings {
     /// Whether the parameter is a string, so that any text is a value of it.
     pub(super) fn is_text(&self, name: &str) -> bool {
         matches!(self.base.get(name), Some(Some(node)) if matches!(node.value, Value::Text(_)))
+    }
+
+    /// Whether the parameter is a list.
+    pub(super) fn is_list(&self, name: &str) -> bool {
+        matches!(self.base.get(name), Some(Some(node)) if matches!(node.value, Value::List(_)))
     }
 
     /// [`Self::fit`], but what refers to other parameters has to wait until they are resolved.

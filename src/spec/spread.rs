@@ -60,7 +60,10 @@ pub(super) fn spread<'a>(
     }
     for (at, sweep) in sweeps.list.iter().enumerate() {
         if !found.values().any(|sweeps| sweeps.contains(&at)) {
-            let message = format!("--sweep: no stage depends on the parameter `{}`", sweep.name);
+            let message = format!(
+                "--sweep: no stage depends on the parameter `{}`",
+                sweep.name
+            );
             findings.add(Finding::new(sweep.span, message));
         }
     }

@@ -51,7 +51,9 @@ impl Sweeps {
                 findings.add(
                     Finding::new(span, format!("--sweep: `{name}` is swept twice"))
                         .related(first.span, "swept here")
-                        .hint(format!("give all values at once: `--sweep {name}=first,second`")),
+                        .hint(format!(
+                            "give all values at once: `--sweep {name}=first,second`"
+                        )),
                 );
                 continue;
             }
@@ -214,11 +216,14 @@ fn values(
             continue;
         }
         if let Some((low, high)) = range(piece).filter(|_| !settings.is_text(name)) {
-            if low > high || high - low >= MOST_ARMS as i128 {
-                let message = format!(
-                    "--sweep: `{piece}` is no range: expected the first and the last value, such as `1..8`"
-                );
-                findings.add(Finding::new(span, message));
+            if low > high || high.saturating_sub(low) >= MOST_ARMS as i128 {
+                let message = if low > high {
+                    format!("--sweep: the range `{piece}` ends before it begins")
+                } else {
+                    format!("--sweep: the range `{piece}` has more than {MOST_ARMS} values")
+                };
+                findings
+                    .add(Finding::new(span, message).hint("`1..8` is 1, 2, 3, 4, 5, 6, 7 and 8"));
                 right = false;
                 continue;
             }
@@ -260,6 +265,21 @@ fn axis_value(
     if is_reference(node) {
         let message = format!("--sweep: a value of `{name}` cannot refer to parameters");
         findings.add(Finding::new(node.span, message));
+        return None;
+    }
+    if settings.is_list(name) && !matches!(node.value, Value::List(_)) {
+        findings.add(
+            Finding::new(
+                node.span,
+                format!(
+                    "--sweep: a value of `{name}` is {}, but the parameter is a list",
+                    node.value.type_name()
+                ),
+            )
+            .hint(format!(
+                "each value is a list of its own: `--sweep '{name}=[…],[…]'`"
+            )),
+        );
         return None;
     }
     let node = settings.fit("--sweep", name, node, findings)?;

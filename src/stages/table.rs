@@ -166,7 +166,10 @@ impl Stage for Table {
             })
             .collect();
         let found = panels(&columns, &arms, &self.replicates)?;
-        for arm in arms.iter().filter(|arm| !columns.iter().any(|column| column.fits(arm))) {
+        for arm in arms
+            .iter()
+            .filter(|arm| !columns.iter().any(|column| column.fits(arm)))
+        {
             context
                 .progress
                 .warn(&format!("`{}` is in no column of the table", arm.stage))?;
@@ -258,11 +261,11 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::InputArtifact;
     use crate::eval::{Generation, score};
     use crate::formats::tensors::Array;
     use crate::progress::Silent;
     use crate::seed::Seed;
+    use crate::stages::InputArtifact;
     use crate::tasks::Task;
     use std::path::Path;
 
@@ -322,7 +325,11 @@ mod tests {
         run_rows(table, root, rows)
     }
 
-    fn run_rows(table: &Table, root: &Path, rows: Vec<InputArtifact>) -> Result<String, StageError> {
+    fn run_rows(
+        table: &Table,
+        root: &Path,
+        rows: Vec<InputArtifact>,
+    ) -> Result<String, StageError> {
         let context = StageContext {
             inputs: BTreeMap::from([("rows".to_owned(), rows)]),
             project: root.to_owned(),
@@ -378,9 +385,14 @@ mod tests {
     fn each_value_of_a_swept_axis_is_a_table_with_an_overview() {
         let root = tempfile::tempdir().unwrap();
         let mut rows = Vec::new();
-        for (index, (arm, tokens)) in [("mlp", "4"), ("mlp", "8"), ("qformer", "4"), ("qformer", "8")]
-            .into_iter()
-            .enumerate()
+        for (index, (arm, tokens)) in [
+            ("mlp", "4"),
+            ("mlp", "8"),
+            ("qformer", "4"),
+            ("qformer", "8"),
+        ]
+        .into_iter()
+        .enumerate()
         {
             let folder = root.path().join(format!("{arm}-{tokens}"));
             write_scores(&folder, 0.5 + 0.1 * index as f32);

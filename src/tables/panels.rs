@@ -255,11 +255,19 @@ mod tests {
     fn seeds_are_runs_of_one_column() {
         let found = sorted(
             &[("A", "arm=a"), ("B", "arm=b")],
-            &["arm=a,seed=1", "arm=a,seed=2", "arm=b,seed=2", "arm=b,seed=1"],
+            &[
+                "arm=a,seed=1",
+                "arm=a,seed=2",
+                "arm=b,seed=2",
+                "arm=b,seed=1",
+            ],
         )
         .unwrap();
         assert!(found.axes.is_empty());
-        assert_eq!(shown(&found), [(String::new(), vec![vec![0, 1], vec![2, 3]])]);
+        assert_eq!(
+            shown(&found),
+            [(String::new(), vec![vec![0, 1], vec![2, 3]])]
+        );
         assert_eq!(found.panels[0].columns[1][0], ("2".to_owned(), 2));
     }
 
@@ -312,10 +320,18 @@ mod tests {
     fn combinations_that_no_arm_has_are_no_tables() {
         let found = sorted(
             &[("A", "arm=a"), ("base", "arm=base")],
-            &["arm=a,q=1,w=1", "arm=a,q=1,w=2", "arm=a,q=2,w=1", "arm=base"],
+            &[
+                "arm=a,q=1,w=1",
+                "arm=a,q=1,w=2",
+                "arm=a,q=2,w=1",
+                "arm=base",
+            ],
         )
         .unwrap();
-        let values: Vec<String> = shown(&found).into_iter().map(|(values, _)| values).collect();
+        let values: Vec<String> = shown(&found)
+            .into_iter()
+            .map(|(values, _)| values)
+            .collect();
         assert_eq!(values, ["1,1", "1,2", "2,1"]);
     }
 

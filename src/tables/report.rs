@@ -30,9 +30,9 @@ impl Report {
         for (values, table) in &mut panels {
             table.title = format!("{} ({})", table.title, shown(&axes, values));
         }
-        let same = panels
-            .windows(2)
-            .all(|pair| (&pair[0].1.caption, &pair[0].1.notes) == (&pair[1].1.caption, &pair[1].1.notes));
+        let same = panels.windows(2).all(|pair| {
+            (&pair[0].1.caption, &pair[0].1.notes) == (&pair[1].1.caption, &pair[1].1.notes)
+        });
         if same {
             let before_last = panels.len().saturating_sub(1);
             for (_, table) in &mut panels[..before_last] {

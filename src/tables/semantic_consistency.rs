@@ -513,7 +513,10 @@ mod tests {
         let expected = 1.0 - 2.0 * 5f64.atan() / std::f64::consts::PI;
         let (by_seed, caption) = p(&arms);
         assert!((by_seed - expected).abs() < 1e-6, "{by_seed}");
-        assert!(caption.contains("over the means of equal seeds (2 pairs);"), "{caption}");
+        assert!(
+            caption.contains("over the means of equal seeds (2 pairs);"),
+            "{caption}"
+        );
         // Pairs are found by seed, whatever the order.
         arms[0].runs.reverse();
         assert!((p(&arms).0 - expected).abs() < 1e-6);
@@ -521,12 +524,19 @@ mod tests {
         arms[0].runs.truncate(1);
         let (by_film, caption) = p(&arms);
         assert!(by_film < 0.01, "{by_film}");
-        assert!(caption.contains("(2 pairs), or over the films' mean scores"), "{caption}");
+        assert!(
+            caption.contains("(2 pairs), or over the films' mean scores"),
+            "{caption}"
+        );
         assert!(caption.contains("means of 1 to 2 seeds"), "{caption}");
         for arm in &mut arms {
             arm.runs.truncate(1);
         }
-        assert!(p(&arms).1.contains("ILM-QFormer-random, over the films' mean scores;"));
+        assert!(
+            p(&arms)
+                .1
+                .contains("ILM-QFormer-random, over the films' mean scores;")
+        );
     }
 
     #[test]

@@ -10,4 +10,5 @@ mod freshness;
 mod layering;
 mod resume;
 mod run;
+mod sweep;
 mod table3;

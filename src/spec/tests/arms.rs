@@ -157,7 +157,10 @@ include = [
     assert_eq!(pipeline.stages[2].matrix.len(), 2);
     // What is written out has neither words nor matrix left, and means the same.
     let text = expand(&pipeline);
-    assert!(!text.contains("matrix") && !text.contains("include"), "{text}");
+    assert!(
+        !text.contains("matrix") && !text.contains("include"),
+        "{text}"
+    );
     let again = load_text(&text).unwrap_or_else(|errors| panic!("{errors}"));
     let ids = |pipeline: &Pipeline| -> Vec<(String, String)> {
         let stages = pipeline.stages.iter();
@@ -216,7 +219,10 @@ fn problems_of_words() {
             "lr = [1, 2, 3], zip = [['seed', 'lr'], ['lr', 'seed']]",
         ),
         ("exclude: unknown axis", "exclude = [{ adpter = 'mlp' }]"),
-        ("exclude: unknown value", "exclude = [{ adapter = 'mpl', seed = [1, 4] }]"),
+        (
+            "exclude: unknown value",
+            "exclude = [{ adapter = 'mpl', seed = [1, 4] }]",
+        ),
         (
             "exclude: matches nothing",
             "lr = [1, 2, 3], zip = [['seed', 'lr']], exclude = [{ seed = 1, lr = 2 }]",
@@ -228,16 +234,28 @@ fn problems_of_words() {
         ),
         ("exclude: a table", "exclude = { seed = 1 }"),
         ("exclude: a list of lists", "exclude = [['seed', 1]]"),
-        ("exclude: a table for a value", "exclude = [{ seed = { a = 1 } }]"),
-        ("include: an arm that is there", "include = [{ adapter = 'mlp', seed = 3 }]"),
-        ("include: a part of an arm", "include = [{ adapter = 'none' }]"),
+        (
+            "exclude: a table for a value",
+            "exclude = [{ seed = { a = 1 } }]",
+        ),
+        (
+            "include: an arm that is there",
+            "include = [{ adapter = 'mlp', seed = 3 }]",
+        ),
+        (
+            "include: a part of an arm",
+            "include = [{ adapter = 'none' }]",
+        ),
         (
             "include: a value for no arm",
             "include = [{ adapter = 'none', steps = 3 }]",
         ),
         ("include: empty", "include = [{}]"),
         ("include: no list", "include = 'seed'"),
-        ("include: a list for a value", "include = [{ adapter = 'mlp', seed = [4, 5] }]"),
+        (
+            "include: a list for a value",
+            "include = [{ adapter = 'mlp', seed = [4, 5] }]",
+        ),
         (
             "include: unknown named arm",
             "arm = { elm = {}, ilm = {} }, include = [{ adapter = 'mlp', seed = 3, arm = 'iln' }]",
@@ -249,7 +267,8 @@ fn problems_of_words() {
     .chain([
         (
             "only words",
-            "[stage.a]\nkind = 'ingest'\nsource = 'x'\nmatrix = { include = [{ seed = 1 }] }".to_owned(),
+            "[stage.a]\nkind = 'ingest'\nsource = 'x'\nmatrix = { include = [{ seed = 1 }] }"
+                .to_owned(),
         ),
         (
             "an included value that other arms lack",

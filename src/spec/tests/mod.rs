@@ -5,5 +5,5 @@ mod expanding;
 mod messages;
 mod properties;
 mod resolving;
-mod wiring;
 mod sweeping;
+mod wiring;

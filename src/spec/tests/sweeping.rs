@@ -131,7 +131,10 @@ fn sweeps_combine_and_each_reaches_its_own_stages() {
         .unwrap();
     assert_eq!(stage.params["losses"], serde_json::json!(["als", "bpr"]));
     assert_eq!(stage.inputs[0].1, ["cf[width=16]"]);
-    assert_eq!(pipeline.stage("table").unwrap().inputs[0].1.len(), 8 + 1 + 4);
+    assert_eq!(
+        pipeline.stage("table").unwrap().inputs[0].1.len(),
+        8 + 1 + 4
+    );
 }
 
 #[test]
@@ -254,14 +257,12 @@ fn problems_of_sweeps() {
     ];
     let mut all = String::new();
     for (title, sweeps) in cases {
-        let problems = sweep(CHAIN, sweeps, &[]).map_or_else(
-            |errors| errors.render(false),
-            |_| "no problems".to_owned(),
-        );
+        let problems = sweep(CHAIN, sweeps, &[])
+            .map_or_else(|errors| errors.render(false), |_| "no problems".to_owned());
         let _ = write!(all, "=== {title}\n{problems}\n\n");
     }
     let text = CHAIN.replace("matrix.seed = ", "matrix.rate = ");
-    let text = text.replace("seed = \"${matrix.seed}\"\n", "losses = [\"${rate}\"]\n");
+    let text = text.replace("seed = \"${matrix.seed}\"\n", "adapter = \"a${rate}\"\n");
     let text = text.replace("plain[seed=1]", "plain[rate=1]");
     let own = sweep(&text, &["rate=1,2"], &[]).unwrap_err();
     let _ = write!(all, "=== an axis of this name\n{}\n", own.render(false));
@@ -273,7 +274,8 @@ fn problems_of_sweeps() {
 fn a_sweep_over_ten_thousand_arms_is_quick() {
     let text = "[params]\nsteps = 3\n[stage.catalog]\nkind = 'ingest'\nsource = 'x'\n[stage.cf]\nkind = 'fit-cf'\ninputs.interactions = 'catalog'\n[stage.a]\nkind = 'phase-1'\nsteps = '${steps}'\ninputs.items = 'cf'\n[stage.b]\nkind = 'phase-1'\nsteps = 1\ninputs = { items = 'cf', start = 'a' }\n[stage.t]\nkind = 'table'\ninputs.rows = 'b[*]'\n";
     let watch = crate::clock::Stopwatch::start();
-    let pipeline = sweep(text, &["steps=1..10000"], &[]).unwrap_or_else(|errors| panic!("{errors}"));
+    let pipeline =
+        sweep(text, &["steps=1..10000"], &[]).unwrap_or_else(|errors| panic!("{errors}"));
     let seconds = watch.seconds();
     println!("{seconds:.3} s");
     assert_eq!(pipeline.stages.len(), 20_003);
