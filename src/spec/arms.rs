@@ -415,15 +415,15 @@ impl Choosing<'_> {
         let mut right = true;
         let tables = nodes
             .iter()
-            .filter_map(|node| match &node.value {
-                Value::Table(keys) => Some((node, keys.as_slice())),
-                _ => {
-                    let what = format!("{what}: an entry");
-                    let form = "a table of values such as { seed = 1 }";
-                    self.findings.add(wrong_type(&what, node, form));
-                    right = false;
-                    None
+            .filter_map(|node| {
+                if let Value::Table(keys) = &node.value {
+                    return Some((node, keys.as_slice()));
                 }
+                let what = format!("{what}: an entry");
+                let form = "a table of values such as { seed = 1 }";
+                self.findings.add(wrong_type(&what, node, form));
+                right = false;
+                None
             })
             .collect();
         right.then_some(tables)

@@ -135,7 +135,7 @@ impl Settings {
                 continue;
             }
             let node = this
-                .from_option(whose, name, text, start + name.len() + 1, findings)
+                .read_option(whose, name, text, start + name.len() + 1, findings)
                 .and_then(|node| this.early_fit(whose, name, &node, findings));
             if let Some(node) = node {
                 let whose = whose.to_owned();
@@ -266,7 +266,7 @@ impl Settings {
 
     /// Reads the text of an option, which begins at `start` of all texts. It is a TOML value; what is none, or stands for a
     /// string parameter, is a string.
-    pub(super) fn from_option(
+    pub(super) fn read_option(
         &self,
         whose: &str,
         name: &str,

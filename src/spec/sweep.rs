@@ -233,7 +233,7 @@ fn values(
             }));
             continue;
         }
-        match settings.from_option("--sweep", name, piece, start, findings) {
+        match settings.read_option("--sweep", name, piece, start, findings) {
             Some(node) => nodes.push(node),
             None => right = false,
         }
