@@ -66,9 +66,22 @@ pub struct PipelineArgs {
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
 
+    /// Values of parameters.
+    #[command(flatten)]
+    pub values: ValueArgs,
+}
+
+/// Values for parameters of the file.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ValueArgs {
     /// Set a parameter of the file: `--set query_tokens=4`
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
+
+    /// Give a parameter several values, and every stage that depends on it one arm a value: `--sweep query_tokens=1,2,4,8`,
+    /// `--sweep seed=1..5`
+    #[arg(long, value_name = "NAME=VALUE,VALUE")]
+    pub sweep: Vec<String>,
 }
 
 /// How a pipeline is run.
@@ -143,6 +156,9 @@ pub enum Command {
         /// Named set of parameters of the files
         #[arg(long, value_name = "NAME")]
         profile: Option<String>,
+        /// Values of parameters.
+        #[command(flatten)]
+        values: ValueArgs,
         /// Print the outcome as JSON
         #[arg(long)]
         json: bool,

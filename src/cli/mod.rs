@@ -6,7 +6,7 @@ mod failure;
 mod printer;
 mod settings;
 
-pub use args::{Args, Command, GraphFormat, PipelineArgs, RunArgs};
+pub use args::{Args, Command, GraphFormat, PipelineArgs, RunArgs, ValueArgs};
 pub use exit::ExitStatus;
 pub use failure::Failure;
 pub use printer::Printer;

@@ -49,8 +49,9 @@ fn dispatch(
         Command::Check {
             files,
             profile,
+            values,
             json,
-        } => check::check(&files, profile.as_deref(), json, settings, printer),
+        } => check::check(&files, profile.as_deref(), &values, json, settings, printer),
         Command::Expand { pipeline, json } => expand::expand(&pipeline, json, printer),
         Command::Graph {
             pipeline,

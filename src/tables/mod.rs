@@ -1,15 +1,19 @@
 //! Tables as text, Markdown, LaTeX and CSV.
 //!
 //! [`Table`] is what a table says; each format is one file. A cell may carry the paper's value, which every format shows
-//! beside ours. [`SemanticConsistency`] lays out the paper's main table from scores.
+//! beside ours. [`SemanticConsistency`] lays out the paper's main table from scores. [`panels`](panels::panels) finds which
+//! scores go into which column, and [`Report`] is what a sweep makes of a table: one for each value, with an overview.
 
 mod csv;
 mod latex;
 mod markdown;
+pub mod panels;
+mod report;
 mod semantic_consistency;
 mod text;
 
-pub use semantic_consistency::{Arm, SemanticConsistency, Substitutes};
+pub use report::Report;
+pub use semantic_consistency::{Arm, Run, SemanticConsistency, Substitutes};
 
 use std::fmt::Write as _;
 

@@ -13,5 +13,6 @@ mod planner;
 mod resume;
 mod run;
 mod schedule;
+mod sweep;
 mod table3;
 mod trouble;
