@@ -1,6 +1,8 @@
 //! One file a command.
 
 mod check;
+mod data;
+mod doctor;
 mod expand;
 mod explain;
 mod graph;
@@ -9,6 +11,7 @@ mod plan;
 mod run;
 mod show;
 mod state;
+mod uses;
 mod worker;
 
 use crate::cli::{Args, Command, ExitStatus, Failure, Printer, Settings};
@@ -83,6 +86,8 @@ fn dispatch(
             stage,
             json,
         } => explain::explain(&pipeline, &stage, json, settings, printer),
+        Command::Data { command } => data::data(command, settings, printer),
+        Command::Doctor { json } => doctor::doctor(json, settings, printer),
         Command::Worker => worker::worker(),
     }
 }
