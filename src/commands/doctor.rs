@@ -53,7 +53,7 @@ struct Found {
     status: State,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 struct Missing {
     what: String,
     enables: String,
@@ -254,8 +254,8 @@ fn render(report: &Report) -> String {
     }
     if !report.missing.is_empty() {
         text.push_str("\nNot here, and what it would enable:\n");
-        for missing in &report.missing {
-            let _ = writeln!(text, "  {:<16} {}\n  {:<16} -> {}", missing.what, missing.enables, "", missing.command);
+        for missing in grouped(&report.missing) {
+            let _ = writeln!(text, "  {}: {}\n    -> {}", missing.what, missing.enables, missing.command);
         }
     }
     text.push('\n');
@@ -266,6 +266,19 @@ fn render(report: &Report) -> String {
         let _ = writeln!(text, "BROKEN: {}\n  hint: {}", problem.what, problem.hint);
     }
     text
+}
+
+/// What enables the same thing is told once, with the first way to get it.
+fn grouped(missing: &[Missing]) -> Vec<Missing> {
+    let mut groups: Vec<Missing> = Vec::new();
+    for one in missing {
+        if let Some(group) = groups.iter_mut().find(|group| group.enables == one.enables) {
+            group.what = format!("{}, {}", group.what, one.what);
+        } else {
+            groups.push(one.clone());
+        }
+    }
+    groups
 }
 
 fn cores_words(cores: &Cores) -> String {

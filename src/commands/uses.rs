@@ -1,5 +1,6 @@
 //! Which pipelines read a data set.
 
+use crate::fetch::catalogue::{Entry, Kind};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ impl Use {
 
 /// The pipelines in `pipelines/` that name a data set, and those whose parameter `dataset` could. Files that are no
 /// TOML are left to `check`.
-pub(super) fn uses(project: &Path, name: &str) -> Vec<Use> {
+pub(super) fn uses(project: &Path, entry: &Entry) -> Vec<Use> {
     let shown = Path::new("pipelines");
     let folder = project.join(shown);
     let Ok(entries) = fs_err::read_dir(&folder) else {
@@ -45,7 +46,7 @@ pub(super) fn uses(project: &Path, name: &str) -> Vec<Use> {
         };
         let text = fs_err::read_to_string(&path).unwrap_or_default();
         if let Ok(table) = text.parse::<Table>() {
-            found.extend(uses_of(&table, name).into_iter().map(|(profile, on_request)| Use {
+            found.extend(uses_of(&table, entry.name, entry.kind == Kind::DataSet).into_iter().map(|(profile, on_request)| Use {
                 file: shown.join(file),
                 profile,
                 on_request,
@@ -55,7 +56,7 @@ pub(super) fn uses(project: &Path, name: &str) -> Vec<Use> {
     found.into_iter().collect()
 }
 
-fn uses_of(table: &Table, name: &str) -> Vec<(Option<String>, bool)> {
+fn uses_of(table: &Table, name: &str, data_set: bool) -> Vec<(Option<String>, bool)> {
     let mut found = Vec::new();
     let rest = table.iter().filter(|(key, _)| *key != "profile");
     if rest.map(|(_, value)| value).any(|value| names(value, name)) {
@@ -71,7 +72,7 @@ fn uses_of(table: &Table, name: &str) -> Vec<(Option<String>, bool)> {
         .get("params")
         .and_then(|params| params.get("dataset"))
         .is_some_and(Value::is_str);
-    if found.is_empty() && settable {
+    if found.is_empty() && settable && data_set {
         found.push((None, true));
     }
     found
@@ -99,9 +100,10 @@ mod tests {
                             [stage.lm]\nweights = 'datasets/smollm2-135m/w.gguf'"
             .parse()
             .unwrap();
-        assert_eq!(uses_of(&table, "ml-1m"), [(Some("small".to_owned()), false)]);
-        assert_eq!(uses_of(&table, "smollm2-135m"), [(None, false)]);
-        assert_eq!(uses_of(&table, "ml-25m"), [(None, true)]);
-        assert_eq!(uses_of(&Table::new(), "ml-25m"), []);
+        assert_eq!(uses_of(&table, "ml-1m", true), [(Some("small".to_owned()), false)]);
+        assert_eq!(uses_of(&table, "smollm2-135m", false), [(None, false)]);
+        assert_eq!(uses_of(&table, "ml-25m", true), [(None, true)]);
+        assert_eq!(uses_of(&table, "minilm-l6-v2", false), []);
+        assert_eq!(uses_of(&Table::new(), "ml-25m", true), []);
     }
 }

@@ -225,17 +225,17 @@ const CSV_WITH_GENOME: &[&str] = &[
     "genome-tags.csv",
 ];
 
-const REAL_TABLES: &str = "every table on real ratings and films";
+const OTHER_SIZE: &str = "runs on another size of MovieLens";
 
 /// A MovieLens data set: one archive with its own top folder.
 macro_rules! movielens {
-    ($name:literal, $title:literal, $counts:literal, $licence:expr, $size:expr, $unpacked:literal, $proof:expr, $files:expr) => {
+    ($name:literal, $title:literal, $counts:literal, $enables:expr, $licence:expr, $size:expr, $unpacked:literal, $proof:expr, $files:expr) => {
         Entry {
             name: $name,
             kind: Kind::DataSet,
             title: $title,
             counts: $counts,
-            enables: REAL_TABLES,
+            enables: $enables,
             home: MOVIELENS_HOME,
             licence: $licence,
             citation: HARPER_KONSTAN,
@@ -277,36 +277,39 @@ const OPENP5_WHY: &str = "OpenP5 offers it in a shared folder of Google Drive on
 static ENTRIES: [Entry; 12] = [
     movielens!(
         "ml-latest-small", "MovieLens latest-small", "100,836 ratings and 3,683 tags of 9,742 films by 610 users (2018)",
+        "every table on real ratings and films, small enough for a laptop",
         MOVIELENS_SHARED, Size::About(978_202), 3_300_000, Proof::Md5Beside, CSV_WITH_TAGS
     ),
     movielens!(
-        "ml-100k", "MovieLens 100K", "100,000 ratings of 1,682 films by 943 users (1998)",
+        "ml-100k", "MovieLens 100K", "100,000 ratings of 1,682 films by 943 users (1998)", OTHER_SIZE,
         MOVIELENS_CLOSED, Size::About(4_924_029), 15_800_000, Proof::Md5("0e33842e24a9c977be4e0107933c0723"),
         &["u.data", "u.item"]
     ),
     movielens!(
         "ml-1m", "MovieLens 1M", "1,000,209 ratings of 3,706 films by 6,040 users (2000)",
+        "Table 5 and the recommendation tasks on the paper's MovieLens 1M",
         MOVIELENS_CLOSED, Size::About(5_917_549), 24_900_000,
         Proof::Sha256("a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20"),
         &["ratings.dat", "movies.dat", "users.dat"]
     ),
     movielens!(
-        "ml-10m", "MovieLens 10M", "10,000,054 ratings and 95,580 tags of 10,681 films by 71,567 users (2009)",
+        "ml-10m", "MovieLens 10M", "10,000,054 ratings and 95,580 tags of 10,681 films by 71,567 users (2009)", OTHER_SIZE,
         MOVIELENS_CLOSED, Size::About(65_566_137), 266_000_000, Proof::Md5("ce571fd55effeba0271552578f2648bd"),
         &["ratings.dat", "movies.dat", "tags.dat"]
     ),
     movielens!(
-        "ml-20m", "MovieLens 20M", "20,000,263 ratings and 465,564 tags of 27,278 films by 138,493 users (2015)",
+        "ml-20m", "MovieLens 20M", "20,000,263 ratings and 465,564 tags of 27,278 films by 138,493 users (2015)", OTHER_SIZE,
         MOVIELENS_SHARED, Size::About(198_702_078), 877_000_000, Proof::Md5("cd245b17a1ae2cc31bb14903e1204af3"),
         CSV_WITH_GENOME
     ),
     movielens!(
         "ml-25m", "MovieLens 25M", "25,000,095 ratings and 1,093,360 tags of 62,423 films by 162,541 users (2019)",
+        "the 24 tasks on the paper's MovieLens 25M, with its tag genome",
         MOVIELENS_SHARED, Size::About(261_978_986), 1_160_000_000, Proof::Md5("6b51fb2759a8657d3bfcbfc42b592ada"),
         CSV_WITH_GENOME
     ),
     movielens!(
-        "ml-32m", "MovieLens 32M", "32,000,204 ratings and 2,000,072 tags of 87,585 films by 200,948 users (2023)",
+        "ml-32m", "MovieLens 32M", "32,000,204 ratings and 2,000,072 tags of 87,585 films by 200,948 users (2023)", OTHER_SIZE,
         MOVIELENS_SHARED, Size::About(250_000_000), 950_000_000, Proof::Md5Beside, CSV_WITH_TAGS
     ),
     Entry {

@@ -276,6 +276,10 @@ fn words(error: ureq::Error) -> String {
         }
         ureq::Error::Io(error) => match error.get_ref().map(|inner| inner.downcast_ref::<ureq::Error>()) {
             Some(Some(ureq::Error::Timeout(_))) => "the server was silent for too long".to_owned(),
+            // The standard library's own kind for this is not stable.
+            _ if error.to_string().contains("lookup address") => {
+                "the server's name is not known here: no network, or no such server".to_owned()
+            }
             _ => error.to_string(),
         },
         other => other.to_string(),

@@ -1,6 +1,6 @@
 //! Fetches a data set: source, download, proof, unpacking, rename.
 
-use super::catalogue::{Entry, Origin, Part, Place, Proof, Unpack};
+use super::catalogue::{Entry, Origin, Part, Place, Proof, Size, Unpack};
 use super::checksum::Digests;
 use super::download::{self, Download};
 use super::http::{Client, redacted};
@@ -296,16 +296,17 @@ fn from_url(
     workshop: &Path,
     progress: &dyn Progress,
 ) -> Result<Fetched, FetchError> {
-    let published = match (expected(part, order), part.proof) {
-        (None, Proof::Md5Beside) => {
-            let found = download::text(client, &format!("{url}.md5"), "", LONGEST_DIGEST_FILE, progress)?;
-            found.and_then(|(text, _)| Checksum::in_md5_file(&text))
-        }
-        _ => None,
-    };
     let path = workshop.join(part.file);
     let whole = |continued| {
-        let received = prove(&path, &redacted(url), part, order, published.clone())?;
+        let published = match (expected(part, order), part.proof) {
+            (None, Proof::Md5Beside) => {
+                let beside = format!("{url}.md5");
+                let found = download::text(client, &beside, "", LONGEST_DIGEST_FILE, progress)?;
+                found.and_then(|(text, _)| Checksum::in_md5_file(&text))
+            }
+            _ => None,
+        };
+        let received = prove(&path, &redacted(url), part, order, published)?;
         Ok(Fetched {
             path: path.clone(),
             received,
@@ -316,15 +317,19 @@ fn from_url(
     // Another part of the data set failed after this one was complete.
     if path.is_file() {
         match whole(true) {
-            Ok(fetched) if fetched.received.proven => return Ok(fetched),
-            Ok(_) | Err(FetchError::Checksum { .. } | FetchError::Size { .. }) => fs_err::remove_file(&path)?,
+            Ok(fetched) if fetched.received.proven || matches!(part.proof, Proof::Unpublished) => return Ok(fetched),
+            Ok(_) | Err(FetchError::Checksum { .. }) => fs_err::remove_file(&path)?,
             Err(error) => return Err(error),
         }
     }
     let download = Download {
         url,
         file: part.file,
-        size: part.size,
+        // Who names a checksum may mean another version.
+        size: match part.size {
+            Size::Exact(bytes) if order.checksum.is_some() => Size::About(bytes),
+            size => size,
+        },
         part: beside(&path, ".part"),
     };
     let mut continued = download.fetch(client, progress)?;
@@ -333,10 +338,11 @@ fn from_url(
         download.forget()?;
         match whole(continued) {
             Ok(fetched) => return Ok(fetched),
+            // The checksum could not be had: the file may well be right.
+            Err(error) if !matches!(error, FetchError::Checksum { .. }) => return Err(error),
             Err(error) => {
                 fs_err::remove_file(&path)?;
-                let wrong = matches!(error, FetchError::Checksum { .. });
-                if !(wrong && continued) {
+                if !continued {
                     return Err(error);
                 }
                 // Two files in one: the beginning was of another version.

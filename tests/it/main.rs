@@ -6,6 +6,7 @@ mod support;
 
 mod cache;
 mod check;
+mod data;
 mod freshness;
 mod layering;
 mod resume;

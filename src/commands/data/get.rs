@@ -141,7 +141,7 @@ fn tell(entry: &Entry, installed: &Installed, settings: &Settings, shown: &Shown
     let state = State::Installed {
         manifest: Box::new(installed.manifest.clone()),
     };
-    let uses = uses::uses(&settings.project, entry.name);
+    let uses = uses::uses(&settings.project, entry);
     for command in info::next(entry.name, &state, &uses) {
         shown.say(Verbosity::Normal, &format!("next: {command}"));
     }

@@ -13,7 +13,7 @@ pub(super) fn info(name: &str, json: bool, settings: &Settings, printer: Printer
     let entry = catalogue::find(name)?;
     let folder = datasets(settings);
     let state = status(entry, &folder)?;
-    let uses = uses::uses(&settings.project, name);
+    let uses = uses::uses(&settings.project, entry);
     if json {
         printer.json(&value(entry, &state, &uses))?;
     } else {

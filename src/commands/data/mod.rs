@@ -46,6 +46,9 @@ pub(super) fn data(
 
 /// The folder of data sets.
 pub(in crate::commands) fn datasets(settings: &Settings) -> PathBuf {
+    if settings.project == Path::new(".") {
+        return "datasets".into();
+    }
     settings.project.join("datasets")
 }
 

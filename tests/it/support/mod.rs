@@ -1,5 +1,7 @@
 //! A project in a temporary folder, and the program run in it.
 
+pub mod server;
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
