@@ -71,10 +71,15 @@ impl Settings {
             fetch: FetchSettings {
                 mirror: text("ILM_PIPE_MIRROR"),
                 index: text("PIP_INDEX_URL"),
-                certificates: ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
-                    .into_iter()
-                    .find_map(text)
-                    .map(PathBuf::from),
+                certificates: [
+                    "SSL_CERT_FILE",
+                    "PIP_CERT",
+                    "REQUESTS_CA_BUNDLE",
+                    "CURL_CA_BUNDLE",
+                ]
+                .into_iter()
+                .find_map(text)
+                .map(PathBuf::from),
             },
         })
     }

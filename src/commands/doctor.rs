@@ -67,7 +67,11 @@ struct Problem {
     hint: String,
 }
 
-pub(super) fn doctor(json: bool, settings: &Settings, printer: Printer) -> Result<ExitStatus, Failure> {
+pub(super) fn doctor(
+    json: bool,
+    settings: &Settings,
+    printer: Printer,
+) -> Result<ExitStatus, Failure> {
     let report = examine(settings)?;
     if json {
         printer.json(&report)?;
@@ -114,7 +118,10 @@ fn examine(settings: &Settings) -> Result<Report, Failure> {
 fn problems(report: &mut Report) {
     if let Some(reason) = &report.cache.reason {
         report.problems.push(Problem {
-            what: format!("the cache `{}` cannot be written to: {reason}", report.cache.folder.display()),
+            what: format!(
+                "the cache `{}` cannot be written to: {reason}",
+                report.cache.folder.display()
+            ),
             hint: "name another with `--cache FOLDER`, or change its owner".to_owned(),
         });
     }
@@ -123,7 +130,8 @@ fn problems(report: &mut Report) {
     if cpu && cfg!(target_feature = "avx2") {
         report.problems.push(Problem {
             what: "this build needs AVX2 and FMA, which the processor lacks".to_owned(),
-            hint: "build it here with `RUSTFLAGS=\"-C target-cpu=native\" cargo build --release`".to_owned(),
+            hint: "build it here with `RUSTFLAGS=\"-C target-cpu=native\" cargo build --release`"
+                .to_owned(),
         });
     }
 }
@@ -150,14 +158,22 @@ fn missing_hardware(report: &mut Report) {
             "install the driver's libraries; in a container, start it with the GPU (`--gpus all`)",
         );
     }
-    if report.memory.as_ref().is_some_and(|memory| memory.limit.unwrap_or(memory.total) < LITTLE_MEMORY) {
+    if report
+        .memory
+        .as_ref()
+        .is_some_and(|memory| memory.limit.unwrap_or(memory.total) < LITTLE_MEMORY)
+    {
         missing(
             "memory",
             "MovieLens 25M and real language models; the demo needs less than 1 GiB",
             "4 GiB or more",
         );
     }
-    if report.cache.free_bytes.is_some_and(|free| free < LITTLE_DISK) {
+    if report
+        .cache
+        .free_bytes
+        .is_some_and(|free| free < LITTLE_DISK)
+    {
         missing(
             "disk",
             "a cache of several full runs",
@@ -179,7 +195,9 @@ fn missing_data(entry: &Entry, state: &State) -> Option<Missing> {
         what: entry.name.to_owned(),
         enables: entry.enables.to_owned(),
         command: match state {
-            State::Incomplete { missing, .. } => format!("add `{}`, or move it away and {get}", missing.join("`, `")),
+            State::Incomplete { missing, .. } => {
+                format!("add `{}`, or move it away and {get}", missing.join("`, `"))
+            }
             _ => get,
         },
     })
@@ -219,7 +237,9 @@ fn size(folder: &Path) -> (u64, u64) {
             continue;
         };
         for entry in entries.flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
             if metadata.is_dir() {
                 open.push(entry.path());
             } else {
@@ -232,30 +252,61 @@ fn size(folder: &Path) -> (u64, u64) {
 }
 
 fn render(report: &Report) -> String {
-    let mut text = format!("ilm-pipe {}, computes on: {}\n\n", report.version, report.computes_on.join(", "));
+    let mut text = format!(
+        "ilm-pipe {}, computes on: {}\n\n",
+        report.version,
+        report.computes_on.join(", ")
+    );
     let mut line = |label: &str, words: &str| {
         let _ = writeln!(text, "{label:<9}{words}");
     };
     line("cores", &cores_words(&report.cores));
-    line("memory", &report.memory.as_ref().map_or_else(|| "not known".to_owned(), memory_words));
+    line(
+        "memory",
+        &report
+            .memory
+            .as_ref()
+            .map_or_else(|| "not known".to_owned(), memory_words),
+    );
     line("simd", &simd_words(report.simd));
     line("gpu", &gpu_words(&report.gpu));
     line("cache", &cache_words(&report.cache));
-    let (here, absent): (Vec<&Found>, Vec<&Found>) = report.data.iter().partition(|found| found.status != State::Absent);
+    let (here, absent): (Vec<&Found>, Vec<&Found>) = report
+        .data
+        .iter()
+        .partition(|found| found.status != State::Absent);
     let mut label = "data";
     for found in &here {
-        line(label, &format!("{:<16}  {:<10}  {}", found.name, state_words(&found.status), found.title));
+        line(
+            label,
+            &format!(
+                "{:<16}  {:<10}  {}",
+                found.name,
+                state_words(&found.status),
+                found.title
+            ),
+        );
         label = "";
     }
     if here.is_empty() {
-        line(label, "no data set and no model is here; the demo profile needs none");
+        line(
+            label,
+            "no data set and no model is here; the demo profile needs none",
+        );
     } else if !absent.is_empty() {
-        line("", &format!("{} more can be had: `ilm-pipe data list`", absent.len()));
+        line(
+            "",
+            &format!("{} more can be had: `ilm-pipe data list`", absent.len()),
+        );
     }
     if !report.missing.is_empty() {
         text.push_str("\nNot here, and what it would enable:\n");
         for missing in grouped(&report.missing) {
-            let _ = writeln!(text, "  {}: {}\n    -> {}", missing.what, missing.enables, missing.command);
+            let _ = writeln!(
+                text,
+                "  {}: {}\n    -> {}",
+                missing.what, missing.enables, missing.command
+            );
         }
     }
     text.push('\n');
@@ -284,7 +335,11 @@ fn grouped(missing: &[Missing]) -> Vec<Missing> {
 fn cores_words(cores: &Cores) -> String {
     let mut words = format!("{} of {} usable", cores.usable, cores.online);
     if let Some(percent) = cores.limit_percent {
-        let _ = write!(words, ", limited to {:.2} by the container", percent as f64 / 100.0);
+        let _ = write!(
+            words,
+            ", limited to {:.2} by the container",
+            percent as f64 / 100.0
+        );
     }
     if let Some(model) = &cores.model {
         let _ = write!(words, " ({model})");
@@ -293,7 +348,11 @@ fn cores_words(cores: &Cores) -> String {
 }
 
 fn memory_words(memory: &Memory) -> String {
-    let mut words = format!("{}, {} available", bytes(memory.total), bytes(memory.available));
+    let mut words = format!(
+        "{}, {} available",
+        bytes(memory.total),
+        bytes(memory.available)
+    );
     if let Some(limit) = memory.limit {
         let _ = write!(words, ", limited to {} by the container", bytes(limit));
     }
@@ -338,9 +397,19 @@ fn gpu_words(gpu: &GpuState) -> String {
 }
 
 fn cache_words(cache: &Cache) -> String {
-    let free = cache.free_bytes.map_or_else(|| "an unknown amount".to_owned(), bytes);
-    let writable = if cache.writable { "writable" } else { "NOT writable" };
-    format!("{}: {writable}, {} used, {free} free on its disk", cache.folder.display(), bytes(cache.used_bytes))
+    let free = cache
+        .free_bytes
+        .map_or_else(|| "an unknown amount".to_owned(), bytes);
+    let writable = if cache.writable {
+        "writable"
+    } else {
+        "NOT writable"
+    };
+    format!(
+        "{}: {writable}, {} used, {free} free on its disk",
+        cache.folder.display(),
+        bytes(cache.used_bytes)
+    )
 }
 
 #[cfg(test)]
@@ -402,8 +471,12 @@ mod tests {
         };
         problems(&mut report);
         missing_hardware(&mut report);
-        report.missing.extend(missing_data(entry("smollm2-135m"), &State::Absent));
-        report.missing.extend(missing_data(entry("openp5-beauty"), &State::Absent));
+        report
+            .missing
+            .extend(missing_data(entry("smollm2-135m"), &State::Absent));
+        report
+            .missing
+            .extend(missing_data(entry("openp5-beauty"), &State::Absent));
         insta::assert_snapshot!(render(&report));
     }
 }

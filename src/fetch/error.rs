@@ -5,6 +5,26 @@ use crate::formats::FormatError;
 use crate::progress::Stopped;
 use std::path::PathBuf;
 
+/// A file that is not the one that was meant.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "what {from} sent is not `{file}`: its {} is {found}, but must be {expected}{}",
+    expected.algorithm(),
+    looks.as_deref().unwrap_or_default()
+)]
+pub struct WrongFile {
+    /// Where it came from, without credentials.
+    pub from: String,
+    /// The file.
+    pub file: String,
+    /// The digest that was expected.
+    pub expected: Checksum,
+    /// The digest found, in hexadecimal.
+    pub found: String,
+    /// What the bytes look like, when they look like something, as a part of the sentence.
+    pub looks: Option<String>,
+}
+
 /// Anything that stops a data set from being fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -80,19 +100,8 @@ pub enum FetchError {
         expected: String,
     },
     /// The file is not the one that was meant.
-    #[error("what {url} sent is not `{file}`: its {} is {found}, but must be {expected}{}", expected.algorithm(), looks.as_deref().unwrap_or_default())]
-    Checksum {
-        /// The address, without credentials.
-        url: String,
-        /// The file.
-        file: String,
-        /// The digest that was expected.
-        expected: Checksum,
-        /// The digest found, in hexadecimal.
-        found: String,
-        /// What the bytes look like, when they look like something, as a part of the sentence.
-        looks: Option<String>,
-    },
+    #[error(transparent)]
+    Checksum(Box<WrongFile>),
     /// An archive is damaged or dangerous.
     #[error("`{archive}` is refused: {reason}")]
     Archive {
@@ -164,7 +173,7 @@ impl FetchError {
             Self::NoFile { .. } => {
                 "a mirror holds the files under the names that `ilm-pipe data info NAME` shows".to_owned()
             }
-            Self::Checksum { .. } | Self::Size { .. } => {
+            Self::Checksum(_) | Self::Size { .. } => {
                 "nothing was installed; where a newer version is meant, say its digest with `--checksum sha256:…`"
                     .to_owned()
             }

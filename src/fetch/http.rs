@@ -186,7 +186,10 @@ pub(super) fn alive(progress: &dyn Progress) -> Result<(), Stopped> {
 /// Waits, looking up in between.
 pub(super) fn wait(time: Duration, progress: &dyn Progress) -> Result<(), Stopped> {
     let watch = Stopwatch::start();
-    while let Some(left) = time.checked_sub(watch.elapsed()).filter(|left| !left.is_zero()) {
+    while let Some(left) = time
+        .checked_sub(watch.elapsed())
+        .filter(|left| !left.is_zero())
+    {
         alive(progress)?;
         std::thread::sleep(left.min(LOOK_UP));
     }
@@ -261,20 +264,29 @@ fn head(response: &ureq::http::Response<ureq::Body>) -> Head {
 /// First byte and whole length in `bytes 5-9/10`, `bytes 5-9/*` or `bytes */10`.
 fn content_range(text: &str) -> Option<(Option<u64>, Option<u64>)> {
     let (range, whole) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
-    let first = range.split_once('-').and_then(|(first, _)| first.parse().ok());
+    let first = range
+        .split_once('-')
+        .and_then(|(first, _)| first.parse().ok());
     Some((first, whole.parse().ok()))
 }
 
 fn words(error: ureq::Error) -> String {
     match error {
-        ureq::Error::HostNotFound => "the server's name is not known here: no network, or no such server".to_owned(),
-        ureq::Error::Timeout(ureq::Timeout::Connect) => "the server could not be reached in time".to_owned(),
+        ureq::Error::HostNotFound => {
+            "the server's name is not known here: no network, or no such server".to_owned()
+        }
+        ureq::Error::Timeout(ureq::Timeout::Connect) => {
+            "the server could not be reached in time".to_owned()
+        }
         ureq::Error::Timeout(_) => "the server was silent for too long".to_owned(),
         ureq::Error::TooManyRedirects => "the server redirects in circles".to_owned(),
         ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             "the connection was cut".to_owned()
         }
-        ureq::Error::Io(error) => match error.get_ref().map(|inner| inner.downcast_ref::<ureq::Error>()) {
+        ureq::Error::Io(error) => match error
+            .get_ref()
+            .map(|inner| inner.downcast_ref::<ureq::Error>())
+        {
             Some(Some(ureq::Error::Timeout(_))) => "the server was silent for too long".to_owned(),
             // The standard library's own kind for this is not stable.
             _ if error.to_string().contains("lookup address") => {
@@ -289,7 +301,10 @@ fn words(error: ureq::Error) -> String {
 /// The certificates to trust: those that were named, else the system's, else (none) those built in.
 fn roots(named: Option<&Path>) -> Option<RootCerts> {
     let bundles = named.into_iter().chain(BUNDLES.iter().map(Path::new));
-    bundles.map(|bundle| certificates(bundle)).find(|found| !found.is_empty()).map(|found| RootCerts::new_with_certs(&found))
+    bundles
+        .map(certificates)
+        .find(|found| !found.is_empty())
+        .map(|found| RootCerts::new_with_certs(&found))
 }
 
 fn certificates(bundle: &Path) -> Vec<Certificate<'static>> {
@@ -311,7 +326,9 @@ pub(super) fn redacted(url: &str) -> String {
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     // A query may carry a signature that opens the file to whoever reads it.
     let path = path.split(['?', '#']).next().unwrap_or_default();
     format!("{scheme}://{host}{path}")
@@ -333,7 +350,10 @@ mod tests {
     #[test]
     fn credentials_are_never_shown() {
         for (url, shown) in [
-            ("https://me:secret@host:8080/a/b.zip?sig=1#x", "https://host:8080/a/b.zip"),
+            (
+                "https://me:secret@host:8080/a/b.zip?sig=1#x",
+                "https://host:8080/a/b.zip",
+            ),
             ("http://host", "http://host"),
             ("https://host?token=1", "https://host"),
             ("folder/file", "folder/file"),

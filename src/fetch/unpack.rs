@@ -55,14 +55,20 @@ pub(super) fn zip(
     progress: &dyn Progress,
 ) -> Result<u64, FetchError> {
     let refuse = |reason: String| refused(name, reason);
-    let damaged = |error: zip::result::ZipError| refused(name, format!("it is damaged, or no zip file: {error}"));
+    let damaged = |error: zip::result::ZipError| {
+        refused(name, format!("it is damaged, or no zip file: {error}"))
+    };
     let file = BufReader::new(fs_err::File::open(archive)?);
     let mut zip = ZipArchive::new(file).map_err(damaged)?;
     let entries = inspect(&mut zip, limits).map_err(refuse)?;
     let targets = match wanted {
         Wanted::All => without_top_folder(&entries),
         Wanted::Members(members) => {
-            let find = |from: &str| entries.iter().position(|entry| entry.path == from && !entry.folder);
+            let find = |from: &str| {
+                entries
+                    .iter()
+                    .position(|entry| entry.path == from && !entry.folder)
+            };
             let missing: Vec<String> = members
                 .iter()
                 .filter(|(from, _)| find(from).is_none())
@@ -74,14 +80,21 @@ pub(super) fn zip(
                     missing,
                 });
             }
-            let targets = members.iter().filter_map(|(from, to)| Some((find(from)?, (*to).to_owned())));
+            let targets = members
+                .iter()
+                .filter_map(|(from, to)| Some((find(from)?, (*to).to_owned())));
             targets.collect()
         }
     };
-    let total: u64 = targets.iter().filter_map(|(at, _)| Some(entries.get(*at)?.size)).sum();
+    let total: u64 = targets
+        .iter()
+        .filter_map(|(at, _)| Some(entries.get(*at)?.size))
+        .sum();
     let mut written = 0;
     for (at, target) in &targets {
-        let Some(entry) = entries.get(*at) else { continue };
+        let Some(entry) = entries.get(*at) else {
+            continue;
+        };
         let place = folder.join(target);
         if entry.folder {
             fs_err::create_dir_all(place)?;
@@ -96,12 +109,20 @@ pub(super) fn zip(
         match copied {
             Copied::Bytes(n) if n == entry.size => written += n,
             Copied::Bytes(n) => {
-                return Err(refuse(format!("`{path}` declares {} bytes but holds {n}", entry.size)));
+                return Err(refuse(format!(
+                    "`{path}` declares {} bytes but holds {n}",
+                    entry.size
+                )));
             }
             Copied::TooMany => {
-                return Err(refuse(format!("`{path}` declares {} bytes but holds more", entry.size)));
+                return Err(refuse(format!(
+                    "`{path}` declares {} bytes but holds more",
+                    entry.size
+                )));
             }
-            Copied::Damaged(reason) => return Err(refuse(format!("`{path}` is damaged: {reason}"))),
+            Copied::Damaged(reason) => {
+                return Err(refuse(format!("`{path}` is damaged: {reason}")));
+            }
         }
     }
     Ok(written)
@@ -117,7 +138,9 @@ pub(super) fn gzip(
     progress: &dyn Progress,
 ) -> Result<u64, FetchError> {
     let packed = fs_err::metadata(archive)?.len();
-    let at_most = limits.bytes.min(packed.saturating_mul(limits.ratio).max(SMALL));
+    let at_most = limits
+        .bytes
+        .min(packed.saturating_mul(limits.ratio).max(SMALL));
     let mut counted = Lines::default();
     let mut source = Counting {
         inner: MultiGzDecoder::new(BufReader::new(fs_err::File::open(archive)?)),
@@ -126,10 +149,16 @@ pub(super) fn gzip(
     let written = match copy(&mut source, place, at_most, 0, 0, progress)? {
         Copied::Bytes(n) => n,
         Copied::TooMany => {
-            return Err(refused(name, format!("it unpacks to more than {at_most} bytes")));
+            return Err(refused(
+                name,
+                format!("it unpacks to more than {at_most} bytes"),
+            ));
         }
         Copied::Damaged(reason) => {
-            return Err(refused(name, format!("it is damaged, or no gzip file: {reason}")));
+            return Err(refused(
+                name,
+                format!("it is damaged, or no gzip file: {reason}"),
+            ));
         }
     };
     match lines {
@@ -149,10 +178,17 @@ fn refused(archive: &str, reason: String) -> FetchError {
 }
 
 /// Judges every entry; nothing is unpacked.
-fn inspect<R: Read + std::io::Seek>(zip: &mut ZipArchive<R>, limits: Limits) -> Result<Vec<Entry>, String> {
+fn inspect<R: Read + std::io::Seek>(
+    zip: &mut ZipArchive<R>,
+    limits: Limits,
+) -> Result<Vec<Entry>, String> {
     let broken = |error: zip::result::ZipError| format!("it is damaged: {error}");
     if zip.len() > limits.entries {
-        return Err(format!("it has {} entries, more than {}", zip.len(), limits.entries));
+        return Err(format!(
+            "it has {} entries, more than {}",
+            zip.len(),
+            limits.entries
+        ));
     }
     if zip.has_duplicate_names() {
         return Err("it has two entries of the same name".to_owned());
@@ -172,7 +208,10 @@ fn inspect<R: Read + std::io::Seek>(zip: &mut ZipArchive<R>, limits: Limits) -> 
         }
         let (size, packed) = (raw.size(), raw.compressed_size());
         if size > SMALL && size / packed.max(1) > limits.ratio {
-            return Err(format!("`{path}` declares {size} bytes in {packed}: more than {} to 1", limits.ratio));
+            return Err(format!(
+                "`{path}` declares {size} bytes in {packed}: more than {} to 1",
+                limits.ratio
+            ));
         }
         total = total.saturating_add(size);
         if total > limits.bytes {
@@ -183,9 +222,15 @@ fn inspect<R: Read + std::io::Seek>(zip: &mut ZipArchive<R>, limits: Limits) -> 
             return Err(format!("`{path}` is a folder with content"));
         }
         // What macOS adds is no part of a data set.
-        let ours = !path.starts_with("__MACOSX/") && path != "__MACOSX" && !path.ends_with(".DS_Store");
+        let ours =
+            !path.starts_with("__MACOSX/") && path != "__MACOSX" && !path.ends_with(".DS_Store");
         if ours {
-            entries.push(Entry { index, path, folder, size });
+            entries.push(Entry {
+                index,
+                path,
+                folder,
+                size,
+            });
         }
     }
     clashes(&entries)?;
@@ -198,14 +243,18 @@ fn inspect<R: Read + std::io::Seek>(zip: &mut ZipArchive<R>, limits: Limits) -> 
 /// A name as a path below the folder: UTF-8, relative, with `/`, without `..`.
 fn harmless(raw: &[u8]) -> Result<String, String> {
     let shown = || String::from_utf8_lossy(raw).escape_debug().to_string();
-    let name = std::str::from_utf8(raw).map_err(|_| format!("the name `{}` is not UTF-8", shown()))?;
+    let name =
+        std::str::from_utf8(raw).map_err(|_| format!("the name `{}` is not UTF-8", shown()))?;
     let path = name.strip_suffix('/').unwrap_or(name);
     if path.is_empty() || path.len() > LONGEST_NAME || path.chars().any(char::is_control) {
         return Err(format!("`{}` is no name of a file", shown()));
     }
     let drive = path.as_bytes().get(1) == Some(&b':');
     if path.starts_with('/') || path.contains('\\') || drive {
-        return Err(format!("`{}` leaves the folder: it is no relative path with `/`", shown()));
+        return Err(format!(
+            "`{}` leaves the folder: it is no relative path with `/`",
+            shown()
+        ));
     }
     if path.split('/').any(|part| part == "..") {
         return Err(format!("`{}` leaves the folder", shown()));
@@ -244,7 +293,13 @@ fn without_top_folder(entries: &[Entry]) -> Vec<(usize, String)> {
         .map(|entry| entry.path.split('/').next().unwrap_or_default())
         .collect();
     let top = match (tops.len(), tops.first()) {
-        (1, Some(top)) if entries.iter().all(|entry| entry.folder || entry.path.contains('/')) => format!("{top}/"),
+        (1, Some(top))
+            if entries
+                .iter()
+                .all(|entry| entry.folder || entry.path.contains('/')) =>
+        {
+            format!("{top}/")
+        }
         _ => String::new(),
     };
     entries
@@ -276,7 +331,10 @@ fn copy(
     total: u64,
     progress: &dyn Progress,
 ) -> Result<Copied, FetchError> {
-    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).open(place)?;
+    let mut file = fs_err::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(place)?;
     let (mut buffer, mut n) = (vec![0; 1 << 18], 0_u64);
     loop {
         let read = match source.read(&mut buffer) {
@@ -320,7 +378,8 @@ impl<R: Read> Read for Counting<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let n = self.inner.read(buffer)?;
         if let Some(bytes) = buffer.get(..n).filter(|bytes| !bytes.is_empty()) {
-            self.lines.ends += bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            let ends = bytes.split(|&byte| byte == b'\n').count() - 1;
+            self.lines.ends += ends as u64;
             self.lines.open = bytes.last() != Some(&b'\n');
         }
         Ok(n)

@@ -40,7 +40,11 @@ pub struct GpuState {
 pub fn gpus() -> GpuState {
     let version = fs_err::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
     let asked = smi();
-    let gpus = asked.as_deref().map(parse_smi).filter(|gpus| !gpus.is_empty()).unwrap_or_else(from_files);
+    let gpus = asked
+        .as_deref()
+        .map(parse_smi)
+        .filter(|gpus| !gpus.is_empty())
+        .unwrap_or_else(from_files);
     GpuState {
         gpus,
         driver: driver_version(&version),
@@ -50,12 +54,18 @@ pub fn gpus() -> GpuState {
 
 fn smi() -> Option<String> {
     let output = Command::new("nvidia-smi")
-        .args(["--query-gpu=name,memory.total", "--format=csv,noheader,nounits"])
+        .args([
+            "--query-gpu=name,memory.total",
+            "--format=csv,noheader,nounits",
+        ])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()
         .ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// `NAME, MEBIBYTES` a line.
@@ -76,7 +86,9 @@ fn from_files() -> Vec<Gpu> {
     let Ok(folder) = fs_err::read_dir("/proc/driver/nvidia/gpus") else {
         return Vec::new();
     };
-    let mut paths: Vec<_> = folder.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let mut paths: Vec<_> = folder
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
     paths.sort();
     paths
         .iter()
@@ -87,16 +99,25 @@ fn from_files() -> Vec<Gpu> {
 }
 
 fn model(information: &str) -> Option<String> {
-    let line = information.lines().find_map(|line| line.strip_prefix("Model:"))?;
+    let line = information
+        .lines()
+        .find_map(|line| line.strip_prefix("Model:"))?;
     Some(line.trim().to_owned())
 }
 
 /// The version in `NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue …`: the first word that looks like one.
 fn driver_version(text: &str) -> Option<String> {
     let numbers = |word: &&str| {
-        word.contains('.') && word.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+        word.contains('.')
+            && word
+                .split('.')
+                .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
     };
-    text.lines().next()?.split_whitespace().find(numbers).map(str::to_owned)
+    text.lines()
+        .next()?
+        .split_whitespace()
+        .find(numbers)
+        .map(str::to_owned)
 }
 
 fn library() -> Option<String> {
@@ -116,7 +137,10 @@ mod tests {
         let text = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build\nGCC version: gcc 12.2.0";
         assert_eq!(driver_version(text).as_deref(), Some("570.86.15"));
         assert_eq!(driver_version(""), None);
-        assert_eq!(model("Model: \t\t NVIDIA A10\nIRQ: 1").as_deref(), Some("NVIDIA A10"));
+        assert_eq!(
+            model("Model: \t\t NVIDIA A10\nIRQ: 1").as_deref(),
+            Some("NVIDIA A10")
+        );
         assert_eq!(
             parse_smi("NVIDIA H100 80GB HBM3, 81559\nNVIDIA A10, [N/A]\n"),
             [

@@ -47,7 +47,10 @@ pub struct Simd {
 /// Looks at the cores.
 pub fn cores() -> Cores {
     let info = fs_err::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let online = info.lines().filter(|line| line.starts_with("processor")).count();
+    let online = info
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
     let usable = std::thread::available_parallelism().map_or(1, usize::from);
     Cores {
         usable,
@@ -73,7 +76,9 @@ pub fn memory() -> Option<Memory> {
 }
 
 fn kib(info: &str, name: &str) -> Option<u64> {
-    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     let number: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(number * 1024)
 }
@@ -98,7 +103,10 @@ pub fn simd() -> Simd {
 }
 
 /// Bytes that a file in this folder may take; none where the system does not say.
-#[expect(unsafe_code, reason = "statvfs has no safe wrapper in the standard library")]
+#[expect(
+    unsafe_code,
+    reason = "statvfs has no safe wrapper in the standard library"
+)]
 pub fn free_disk(folder: &Path) -> Option<u64> {
     use std::os::unix::ffi::OsStrExt as _;
     let path = std::ffi::CString::new(folder.as_os_str().as_bytes()).ok()?;
@@ -128,7 +136,9 @@ fn groups(own: &str) -> Vec<String> {
         };
         let root = match controllers {
             "" => "/sys/fs/cgroup".to_owned(),
-            list if list.split(',').any(|c| c == "cpu" || c == "memory") => format!("/sys/fs/cgroup/{list}"),
+            list if list.split(',').any(|c| c == "cpu" || c == "memory") => {
+                format!("/sys/fs/cgroup/{list}")
+            }
             _ => continue,
         };
         let mut path = path.trim_end_matches('/');
@@ -152,7 +162,11 @@ fn cpu_limit(groups: &[String]) -> Option<u64> {
             let two = read(format!("{group}/cpu.max"));
             let one = || {
                 let quota = read(format!("{group}/cpu.cfs_quota_us"))?;
-                Some(format!("{} {}", quota.trim(), read(format!("{group}/cpu.cfs_period_us"))?.trim()))
+                Some(format!(
+                    "{} {}",
+                    quota.trim(),
+                    read(format!("{group}/cpu.cfs_period_us"))?.trim()
+                ))
             };
             percent(&two.or_else(one)?)
         })
@@ -169,7 +183,12 @@ fn percent(text: &str) -> Option<u64> {
 fn memory_limit(groups: &[String]) -> Option<u64> {
     groups
         .iter()
-        .flat_map(|group| [format!("{group}/memory.max"), format!("{group}/memory.limit_in_bytes")])
+        .flat_map(|group| {
+            [
+                format!("{group}/memory.max"),
+                format!("{group}/memory.limit_in_bytes"),
+            ]
+        })
         .filter_map(|path| fs_err::read_to_string(path).ok()?.trim().parse().ok())
         .min()
 }
@@ -182,17 +201,27 @@ mod tests {
     fn limits_of_both_versions_of_control_groups_are_found() {
         assert_eq!(
             groups("0::/user.slice/a\n"),
-            ["/sys/fs/cgroup/user.slice/a", "/sys/fs/cgroup/user.slice", "/sys/fs/cgroup"]
+            [
+                "/sys/fs/cgroup/user.slice/a",
+                "/sys/fs/cgroup/user.slice",
+                "/sys/fs/cgroup"
+            ]
         );
         assert_eq!(groups("0::/\n"), ["/sys/fs/cgroup"]);
         assert_eq!(
             groups("5:cpu,cpuacct:/docker\n3:pids:/docker\n"),
-            ["/sys/fs/cgroup/cpu,cpuacct/docker", "/sys/fs/cgroup/cpu,cpuacct"]
+            [
+                "/sys/fs/cgroup/cpu,cpuacct/docker",
+                "/sys/fs/cgroup/cpu,cpuacct"
+            ]
         );
         assert_eq!(percent("150000 100000\n"), Some(150));
         assert_eq!(percent("max 100000"), None);
         assert_eq!(percent("-1 100000"), None);
-        assert_eq!(kib("MemFree: 1 kB\nMemTotal:   24684092 kB\n", "MemTotal"), Some(24_684_092 * 1024));
+        assert_eq!(
+            kib("MemFree: 1 kB\nMemTotal:   24684092 kB\n", "MemTotal"),
+            Some(24_684_092 * 1024)
+        );
     }
 
     #[test]

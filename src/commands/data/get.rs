@@ -22,7 +22,11 @@ pub(super) struct GetOptions {
     pub(super) json: bool,
 }
 
-pub(super) fn get(options: &GetOptions, settings: &Settings, printer: Printer) -> Result<ExitStatus, Failure> {
+pub(super) fn get(
+    options: &GetOptions,
+    settings: &Settings,
+    printer: Printer,
+) -> Result<ExitStatus, Failure> {
     let mut entries = Vec::new();
     for name in &options.names {
         entries.push(catalogue::find(name)?);
@@ -33,14 +37,21 @@ pub(super) fn get(options: &GetOptions, settings: &Settings, printer: Printer) -
     for entry in entries {
         let watch = Stopwatch::start();
         let folder = order.datasets.join(entry.name);
-        shown.say(Verbosity::Verbose, &format!("{}: {}", entry.name, entry.title));
+        shown.say(
+            Verbosity::Verbose,
+            &format!("{}: {}", entry.name, entry.title),
+        );
         let outcome = fetch::get(entry, &order, &shown);
         shown.clear();
         match outcome? {
             Outcome::Present(state) => {
                 outcomes.push(json!({"name": entry.name, "outcome": "present", "folder": folder, "status": state}));
                 if !options.json {
-                    printer.result(&format!("{}: {}; nothing to do", entry.name, kept(&state, &folder)))?;
+                    printer.result(&format!(
+                        "{}: {}; nothing to do",
+                        entry.name,
+                        kept(&state, &folder)
+                    ))?;
                 }
             }
             Outcome::Installed(installed) => {
@@ -60,10 +71,16 @@ pub(super) fn get(options: &GetOptions, settings: &Settings, printer: Printer) -
 
 fn order(options: &GetOptions, settings: &Settings) -> Result<Order, Failure> {
     let usage = |message: String, hint: &str| Failure::Usage(message, Some(hint.to_owned()));
-    for (option, given) in [("--url", options.url.is_some()), ("--checksum", options.checksum.is_some())] {
+    for (option, given) in [
+        ("--url", options.url.is_some()),
+        ("--checksum", options.checksum.is_some()),
+    ] {
         if given && options.names.len() != 1 {
             return Err(usage(
-                format!("`{option}` is of one data set, but {} are named", options.names.len()),
+                format!(
+                    "`{option}` is of one data set, but {} are named",
+                    options.names.len()
+                ),
                 "name one at a time",
             ));
         }
@@ -79,7 +96,10 @@ fn order(options: &GetOptions, settings: &Settings) -> Result<Order, Failure> {
     };
     if !(options.timeout.is_finite() && (0.1..=86_400.0).contains(&options.timeout)) {
         return Err(usage(
-            format!("`--timeout` is {}, but must be from 0.1 to 86400", options.timeout),
+            format!(
+                "`--timeout` is {}, but must be from 0.1 to 86400",
+                options.timeout
+            ),
             "leave it out for 30 seconds",
         ));
     }
@@ -105,13 +125,20 @@ fn order(options: &GetOptions, settings: &Settings) -> Result<Order, Failure> {
 fn kept(state: &State, folder: &Path) -> String {
     match state {
         State::Installed { .. } => format!("{}, intact", state_sentence(state, folder)),
-        _ => format!("{}, with every file that is needed", state_sentence(state, folder)),
+        _ => format!(
+            "{}, with every file that is needed",
+            state_sentence(state, folder)
+        ),
     }
 }
 
 fn done(entry: &Entry, installed: &Installed, folder: &Path, seconds: f64) -> String {
     let manifest = &installed.manifest;
-    let again = if installed.repaired.is_some() { " again" } else { "" };
+    let again = if installed.repaired.is_some() {
+        " again"
+    } else {
+        ""
+    };
     format!(
         "{}: installed{again} in {}: {}, {}, in {}",
         entry.name,
@@ -136,7 +163,10 @@ fn tell(entry: &Entry, installed: &Installed, settings: &Settings, shown: &Shown
     if installed.continued {
         shown.say(Verbosity::Normal, "an unfinished download was continued");
     }
-    let text = format!("licence: {} (`ilm-pipe data info {}`)", entry.licence.name, entry.name);
+    let text = format!(
+        "licence: {} (`ilm-pipe data info {}`)",
+        entry.licence.name, entry.name
+    );
     shown.say(Verbosity::Normal, &text);
     let state = State::Installed {
         manifest: Box::new(installed.manifest.clone()),

@@ -9,7 +9,12 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use uses::Use;
 
-pub(super) fn info(name: &str, json: bool, settings: &Settings, printer: Printer) -> Result<ExitStatus, Failure> {
+pub(super) fn info(
+    name: &str,
+    json: bool,
+    settings: &Settings,
+    printer: Printer,
+) -> Result<ExitStatus, Failure> {
     let entry = catalogue::find(name)?;
     let folder = datasets(settings);
     let state = status(entry, &folder)?;
@@ -87,28 +92,61 @@ fn render(entry: &Entry, state: &State, sentence: &str, uses: &[Use]) -> String 
     line("cite", entry.citation);
     line("home", entry.home);
     for part in entry.parts() {
-        let about = if matches!(part.size, Size::About(_)) { "about " } else { "" };
-        line("file", &format!("{}, {about}{}", part.file, bytes(part.size.bytes())));
+        let about = if matches!(part.size, Size::About(_)) {
+            "about "
+        } else {
+            ""
+        };
+        line(
+            "file",
+            &format!("{}, {about}{}", part.file, bytes(part.size.bytes())),
+        );
         line("", &format!("from {}", place(part)));
         line("", &format!("checksum: {}", part.proof.words()));
     }
     if let Origin::ByHand { how, .. } = entry.origin {
         line("by hand", how);
     }
-    line("on disk", &format!("about {}: `{}`", bytes(entry.unpacked), entry.files.join("`, `")));
+    line(
+        "on disk",
+        &format!(
+            "about {}: `{}`",
+            bytes(entry.unpacked),
+            entry.files.join("`, `")
+        ),
+    );
     if let State::Installed { manifest } = state {
         for received in &manifest.received {
-            line("received", &format!("{} from {}", received.file, received.from));
-            line("", &format!("SHA-256 {}; compared with: {}", received.sha256, received.proof));
+            line(
+                "received",
+                &format!("{} from {}", received.file, received.from),
+            );
+            line(
+                "",
+                &format!(
+                    "SHA-256 {}; compared with: {}",
+                    received.sha256, received.proof
+                ),
+            );
         }
         for file in &manifest.files {
             line("", &format!("{:<28} {:>10}", file.path, bytes(file.size)));
         }
     }
     for found in uses {
-        let profile = found.profile.as_ref().map_or_else(String::new, |profile| format!(", profile `{profile}`"));
-        let request = if found.on_request { ", when it is asked to" } else { "" };
-        line("used by", &format!("{}{profile}{request}", found.file.display()));
+        let profile = found
+            .profile
+            .as_ref()
+            .map_or_else(String::new, |profile| format!(", profile `{profile}`"));
+        let request = if found.on_request {
+            ", when it is asked to"
+        } else {
+            ""
+        };
+        line(
+            "used by",
+            &format!("{}{profile}{request}", found.file.display()),
+        );
     }
     for command in next(name, state, uses) {
         line("next", &command);
@@ -119,10 +157,19 @@ fn render(entry: &Entry, state: &State, sentence: &str, uses: &[Use]) -> String 
 /// What to type next.
 pub(super) fn next(name: &str, state: &State, uses: &[Use]) -> Vec<String> {
     if !state.usable() {
-        return vec![format!("ilm-pipe data get {name}")];
+        let by_hand = catalogue::find(name).is_ok_and(|entry| entry.parts().is_empty());
+        return if by_hand {
+            Vec::new()
+        } else {
+            vec![format!("ilm-pipe data get {name}")]
+        };
     }
     let own: Vec<&Use> = uses.iter().filter(|found| !found.on_request).collect();
-    let best = if own.is_empty() { uses.iter().take(1).collect() } else { own };
+    let best = if own.is_empty() {
+        uses.iter().take(1).collect()
+    } else {
+        own
+    };
     best.iter().map(|found| found.command(name)).collect()
 }
 

@@ -8,14 +8,21 @@ use crate::report::bytes;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-pub(super) fn list(json: bool, settings: &Settings, printer: Printer) -> Result<ExitStatus, Failure> {
+pub(super) fn list(
+    json: bool,
+    settings: &Settings,
+    printer: Printer,
+) -> Result<ExitStatus, Failure> {
     let folder = datasets(settings);
     let mut entries = Vec::new();
     for entry in catalogue::all() {
         entries.push((entry, status(entry, &folder)?));
     }
     if json {
-        let values: Vec<Value> = entries.iter().map(|(entry, state)| value(entry, state)).collect();
+        let values: Vec<Value> = entries
+            .iter()
+            .map(|(entry, state)| value(entry, state))
+            .collect();
         printer.json(&values)?;
     } else {
         printer.result(&render(&entries))?;
@@ -40,12 +47,19 @@ fn value(entry: &Entry, state: &State) -> Value {
 
 fn render(entries: &[(&Entry, State)]) -> String {
     let mut text = String::new();
-    let width = entries.iter().map(|(entry, _)| entry.name.len()).max().unwrap_or(0);
+    let width = entries
+        .iter()
+        .map(|(entry, _)| entry.name.len())
+        .max()
+        .unwrap_or(0);
     for (kind, heading) in [(Kind::DataSet, "data set"), (Kind::Model, "model")] {
         if !text.is_empty() {
             text.push('\n');
         }
-        let _ = writeln!(text, "{heading:<width$}  here        download    on disk  what");
+        let _ = writeln!(
+            text,
+            "{heading:<width$}  here        download    on disk  what"
+        );
         for (entry, state) in entries.iter().filter(|(entry, _)| entry.kind == kind) {
             let download = if entry.parts().is_empty() {
                 "by hand".to_owned()
@@ -73,11 +87,16 @@ mod tests {
     #[test]
     fn the_list_reads_well() {
         let states = [
-            State::ByHand { link: Some("/data/ml-100k".into()) },
+            State::ByHand {
+                link: Some("/data/ml-100k".into()),
+            },
             State::Part { received: 10 },
             State::Damaged { files: Vec::new() },
             State::ByHand { link: None },
-            State::Incomplete { link: None, missing: Vec::new() },
+            State::Incomplete {
+                link: None,
+                missing: Vec::new(),
+            },
         ];
         let entries: Vec<(&Entry, State)> = catalogue::all()
             .iter()

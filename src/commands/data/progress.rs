@@ -1,7 +1,7 @@
 //! What a person sees of a download.
 
-use crate::clock::Stopwatch;
 use crate::cli::{Printer, Settings};
+use crate::clock::Stopwatch;
 use crate::progress::{Progress, Report, Stopped};
 use crate::report::{Verbosity, bytes};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -32,7 +32,8 @@ impl Shown {
     pub(super) fn new(settings: &Settings, printer: Printer) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let set = Arc::clone(&stop);
-        ctrlc::set_handler(move || set.store(true, Ordering::Relaxed)).map_err(std::io::Error::other)?;
+        ctrlc::set_handler(move || set.store(true, Ordering::Relaxed))
+            .map_err(std::io::Error::other)?;
         Ok(Self {
             stop,
             verbosity: settings.verbosity,
@@ -61,7 +62,11 @@ impl Shown {
     }
 
     fn tick(&self, name: &str, done: u64, total: u64) {
-        let other = self.phase.borrow().as_ref().is_none_or(|phase| phase.name != name);
+        let other = self
+            .phase
+            .borrow()
+            .as_ref()
+            .is_none_or(|phase| phase.name != name);
         if other {
             self.clear();
             let bar = self.bars.then(|| bar(name, total));
@@ -79,7 +84,11 @@ impl Shown {
         } else if phase.since_line.seconds() >= LINE_EVERY && self.verbosity > Verbosity::Quiet {
             phase.since_line = Stopwatch::start();
             let percent = 100.0 * done as f64 / total.max(1) as f64;
-            let text = format!("{name}: {} of {} ({percent:.0} %)", bytes(done), bytes(total));
+            let text = format!(
+                "{name}: {} of {} ({percent:.0} %)",
+                bytes(done),
+                bytes(total)
+            );
             self.printer.talk(&text);
         }
     }
@@ -98,7 +107,9 @@ fn bar(name: &str, total: u64) -> ProgressBar {
 impl Progress for Shown {
     fn report(&self, report: Report) -> Result<(), Stopped> {
         match report {
-            Report::Tick { phase, done, total } if !phase.is_empty() => self.tick(&phase, done, total),
+            Report::Tick { phase, done, total } if !phase.is_empty() => {
+                self.tick(&phase, done, total);
+            }
             Report::Tick { .. } | Report::Metric { .. } => {}
             Report::Note { text } => self.say(Verbosity::Normal, &text),
             Report::Warning { text } => self.say(Verbosity::Quiet, &text),

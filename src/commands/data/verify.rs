@@ -12,7 +12,8 @@ use std::fmt::Write as _;
 #[derive(Serialize)]
 struct Verdict {
     name: &'static str,
-    verdict: &'static str,
+    #[serde(rename = "verdict")]
+    word: &'static str,
     /// Whether it makes the command fail.
     wrong: bool,
     words: String,
@@ -20,7 +21,12 @@ struct Verdict {
     damage: Option<Damage>,
 }
 
-pub(super) fn verify(names: &[String], json: bool, settings: &Settings, printer: Printer) -> Result<ExitStatus, Failure> {
+pub(super) fn verify(
+    names: &[String],
+    json: bool,
+    settings: &Settings,
+    printer: Printer,
+) -> Result<ExitStatus, Failure> {
     let folder = datasets(settings);
     let mut entries: Vec<&Entry> = Vec::new();
     for name in names {
@@ -51,11 +57,16 @@ pub(super) fn verify(names: &[String], json: bool, settings: &Settings, printer:
 }
 
 /// Judges what is there. What cannot be compared is wrong only where it was `named`.
-fn judge(entry: &Entry, state: &State, folder: &std::path::Path, named: bool) -> Result<Verdict, Failure> {
+fn judge(
+    entry: &Entry,
+    state: &State,
+    folder: &std::path::Path,
+    named: bool,
+) -> Result<Verdict, Failure> {
     let again = format!("`ilm-pipe data get {}` fetches it", entry.name);
     let mut verdict = Verdict {
         name: entry.name,
-        verdict: "absent",
+        word: "absent",
         wrong: true,
         words: again.clone(),
         damage: None,
@@ -65,7 +76,7 @@ fn judge(entry: &Entry, state: &State, folder: &std::path::Path, named: bool) ->
         State::Installed { manifest } => {
             let damage = manifest.compare(folder, true)?;
             verdict.wrong = !damage.intact();
-            verdict.verdict = if verdict.wrong { "damaged" } else { "intact" };
+            verdict.word = if verdict.wrong { "damaged" } else { "intact" };
             verdict.words = if verdict.wrong {
                 format!("{}; {again} again", damage_words(&damage))
             } else {
@@ -75,22 +86,26 @@ fn judge(entry: &Entry, state: &State, folder: &std::path::Path, named: bool) ->
                 } else {
                     format!("; {} added since", count(added, "file"))
                 };
-                format!("{}, {}{added}", count(manifest.files.len(), "file"), bytes(manifest.size()))
+                format!(
+                    "{}, {}{added}",
+                    count(manifest.files.len(), "file"),
+                    bytes(manifest.size())
+                )
             };
             verdict.damage = Some(damage);
         }
         State::Damaged { files } => {
-            verdict.verdict = "damaged";
+            verdict.word = "damaged";
             verdict.words = format!("`{}`; {again} again", files.join("`, `"));
         }
         State::ByHand { .. } => {
-            verdict.verdict = "unknown";
+            verdict.word = "unknown";
             verdict.wrong = named;
             let place = state_sentence(state, folder);
             verdict.words = format!("{place}: there is no manifest to compare with");
         }
         State::Incomplete { .. } => {
-            verdict.verdict = "incomplete";
+            verdict.word = "incomplete";
             verdict.words = state_sentence(state, folder);
         }
     }
@@ -111,10 +126,18 @@ fn render(verdicts: &[Verdict]) -> String {
     if verdicts.is_empty() {
         return "no data set and no model is here\n".to_owned();
     }
-    let width = verdicts.iter().map(|verdict| verdict.name.len()).max().unwrap_or(0);
+    let width = verdicts
+        .iter()
+        .map(|verdict| verdict.name.len())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for verdict in verdicts {
-        let _ = writeln!(text, "{:<width$}  {:<10}  {}", verdict.name, verdict.verdict, verdict.words);
+        let _ = writeln!(
+            text,
+            "{:<width$}  {:<10}  {}",
+            verdict.name, verdict.word, verdict.words
+        );
     }
     text
 }

@@ -26,6 +26,8 @@ impl Asked {
 pub struct Answer {
     pub head: String,
     pub body: Vec<u8>,
+    /// Send it in ten pieces, with pauses of this many milliseconds.
+    pub pause: u64,
     /// Send nothing more, but keep the connection until the other side closes it.
     pub stall: bool,
 }
@@ -36,6 +38,7 @@ impl Answer {
         Self {
             head: format!("HTTP/1.1 {status}\r\nConnection: close\r\n{headers}\r\n"),
             body: body.to_vec(),
+            pause: 0,
             stall: false,
         }
     }
@@ -60,7 +63,10 @@ impl Answer {
 
     /// What a good server sends: a part when it is asked for and is of the same file.
     pub fn fair(asked: &Asked, body: &[u8], etag: &str) -> Self {
-        let same = asked.headers.get("if-range").is_none_or(|tag| tag == &format!("\"{etag}\""));
+        let same = asked
+            .headers
+            .get("if-range")
+            .is_none_or(|tag| tag == &format!("\"{etag}\""));
         match asked.from() {
             Some(from) if same && from < body.len() => Self::part(body, etag, from),
             _ => Self::whole(body, etag),
@@ -115,7 +121,11 @@ impl Server {
     /// What was asked for this path, in order.
     pub fn asked(&self, path: &str) -> Vec<Asked> {
         let asked = self.asked.lock().expect("not poisoned");
-        asked.iter().filter(|asked| asked.path == path).cloned().collect()
+        asked
+            .iter()
+            .filter(|asked| asked.path == path)
+            .cloned()
+            .collect()
     }
 }
 
@@ -146,7 +156,14 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Asked>>, respond: &Respond) {
     };
     let answer = respond(&asked, before);
     let mut stream = reader.into_inner();
-    let sent = stream.write_all(answer.head.as_bytes()).and_then(|()| stream.write_all(&answer.body));
+    let mut sent = stream.write_all(answer.head.as_bytes());
+    let size = if answer.pause > 0 { 10 } else { 1 };
+    for piece in answer.body.chunks((answer.body.len() / size).max(1)) {
+        sent = sent.and_then(|()| stream.write_all(piece));
+        if answer.pause > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(answer.pause));
+        }
+    }
     if sent.is_ok() && answer.stall {
         let _ = stream.read(&mut [0]);
     }
