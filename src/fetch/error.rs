@@ -185,7 +185,8 @@ impl FetchError {
                  where you can and give it with `--url FILE`"
                     .to_owned()
             }
-            Self::Io(_) | Self::Format(_) | Self::Stopped(_) | Self::Room { .. } => return None,
+            Self::Stopped(_) => "what was received is kept: the same command goes on from there".to_owned(),
+            Self::Io(_) | Self::Format(_) | Self::Room { .. } => return None,
         })
     }
 }
