@@ -216,14 +216,9 @@ const APACHE_2: Licence = Licence {
     ],
 };
 
-const CSV_WITH_TAGS: &[&str] = &["ratings.csv", "movies.csv", "tags.csv"];
-const CSV_WITH_GENOME: &[&str] = &[
-    "ratings.csv",
-    "movies.csv",
-    "tags.csv",
-    "genome-scores.csv",
-    "genome-tags.csv",
-];
+// What `ingest` cannot do without; a folder that a person made may lack the rest.
+const CSV: &[&str] = &["ratings.csv", "movies.csv"];
+const DAT: &[&str] = &["ratings.dat", "movies.dat"];
 
 const OTHER_SIZE: &str = "runs on another size of MovieLens";
 
@@ -284,7 +279,7 @@ static ENTRIES: [Entry; 12] = [
         Size::About(978_202),
         3_300_000,
         Proof::Md5Beside,
-        CSV_WITH_TAGS
+        CSV
     ),
     movielens!(
         "ml-100k",
@@ -306,7 +301,7 @@ static ENTRIES: [Entry; 12] = [
         Size::About(5_917_549),
         24_900_000,
         Proof::Sha256("a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20"),
-        &["ratings.dat", "movies.dat", "users.dat"]
+        DAT
     ),
     movielens!(
         "ml-10m",
@@ -317,7 +312,7 @@ static ENTRIES: [Entry; 12] = [
         Size::About(65_566_137),
         266_000_000,
         Proof::Md5("ce571fd55effeba0271552578f2648bd"),
-        &["ratings.dat", "movies.dat", "tags.dat"]
+        DAT
     ),
     movielens!(
         "ml-20m",
@@ -328,7 +323,7 @@ static ENTRIES: [Entry; 12] = [
         Size::About(198_702_078),
         877_000_000,
         Proof::Md5("cd245b17a1ae2cc31bb14903e1204af3"),
-        CSV_WITH_GENOME
+        CSV
     ),
     movielens!(
         "ml-25m",
@@ -339,7 +334,7 @@ static ENTRIES: [Entry; 12] = [
         Size::About(261_978_986),
         1_160_000_000,
         Proof::Md5("6b51fb2759a8657d3bfcbfc42b592ada"),
-        CSV_WITH_GENOME
+        CSV
     ),
     movielens!(
         "ml-32m",
@@ -350,7 +345,7 @@ static ENTRIES: [Entry; 12] = [
         Size::About(250_000_000),
         950_000_000,
         Proof::Md5Beside,
-        CSV_WITH_TAGS
+        CSV
     ),
     Entry {
         name: "amazon-beauty",
