@@ -1,5 +1,6 @@
 //! What was typed. Doc comments here are the help.
 
+use super::DataCommand;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -205,6 +206,18 @@ pub enum Command {
         pipeline: PipelineArgs,
         /// A stage, or a swept stage for all its arms
         stage: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Data sets and models: what there is, how to get it, whether it is intact
+    Data {
+        /// What to do.
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Say what this machine has, whether the cache can be used, and what is missing for what
+    Doctor {
         /// Print JSON
         #[arg(long)]
         json: bool,

@@ -1,6 +1,8 @@
 //! One file a command.
 
 mod check;
+mod data;
+mod doctor;
 mod expand;
 mod explain;
 mod graph;
@@ -10,6 +12,7 @@ mod run;
 mod selection;
 mod show;
 mod state;
+mod uses;
 mod worker;
 
 use crate::cli::{Args, Command, ExitStatus, Failure, Printer, Settings};
@@ -69,6 +72,8 @@ fn dispatch(
             stage,
             json,
         } => explain::explain(&pipeline, &stage, json, settings, printer),
+        Command::Data { command } => data::data(command, settings, printer),
+        Command::Doctor { json } => doctor::doctor(json, settings, printer),
         Command::Worker => worker::worker(),
     }
 }

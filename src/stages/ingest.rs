@@ -4,6 +4,7 @@ use super::{ArtifactKind, Port, Problem, SourceFile, Stage, StageContext, StageE
 use crate::data::demo::{self, DemoConfig};
 use crate::data::raw::{MovieLens, TagConfig};
 use crate::data::{Catalog, Filter};
+use crate::fetch::catalogue;
 use crate::formats::json;
 use crate::seed::Seed;
 use serde::{Deserialize, Serialize};
@@ -122,10 +123,15 @@ impl Ingest {
         let folder = self.folder();
         let folder = folder.display();
         match format {
-            Some(format) => format!(
-                "put `{}` into `{folder}`: MovieLens is at https://grouplens.org/datasets/movielens/",
-                format.required().join("` and `")
-            ),
+            Some(format) => {
+                let get = catalogue::find(&self.source)
+                    .map(|entry| format!("`ilm-pipe data get {}` fetches it; or ", entry.name));
+                format!(
+                    "{}put `{}` into `{folder}`: MovieLens is at https://grouplens.org/datasets/movielens/",
+                    get.unwrap_or_default(),
+                    format.required().join("` and `")
+                )
+            }
             None => format!(
                 "put the files of a MovieLens data set into `{folder}`, or use `source = \"demo\"`"
             ),
@@ -341,7 +347,7 @@ mod tests {
         let hint = &Stage::source_files(&from_toml("source = 'ml-1m'").unwrap())[0].hint;
         assert_eq!(
             hint,
-            "put `ratings.dat` and `movies.dat` into `datasets/ml-1m`: MovieLens is at \
+            "`ilm-pipe data get ml-1m` fetches it; or put `ratings.dat` and `movies.dat` into `datasets/ml-1m`: MovieLens is at \
              https://grouplens.org/datasets/movielens/"
         );
     }

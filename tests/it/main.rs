@@ -7,6 +7,7 @@ mod support;
 mod cache;
 mod check;
 mod faults;
+mod data;
 mod freshness;
 mod layering;
 mod planner;

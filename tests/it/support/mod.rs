@@ -3,6 +3,7 @@
 pub mod model;
 pub mod victim;
 pub mod world;
+pub mod server;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
