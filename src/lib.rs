@@ -7,7 +7,7 @@
 //! | room | idea |
 //! | --- | --- |
 //! | [`seed`] [`clock`] [`progress`] [`formats`] | leaves: seeds, time, reports, file formats |
-//! | [`data`] [`cf`] [`text`] [`pairs`] [`tasks`] [`nn`] [`eval`] [`tables`] | the domain: knows no pipeline |
+//! | [`data`] [`cf`] [`text`] [`pairs`] [`tasks`] [`openp5`] [`nn`] [`eval`] [`tables`] | the domain: knows no pipeline |
 //! | [`stages`] | the kinds of stage: parameters, ports, code |
 //! | [`spec`] | the TOML a person writes, typed |
 //! | [`graph`] | what depends on what |
@@ -30,6 +30,7 @@ pub mod formats;
 pub mod graph;
 pub mod key;
 pub mod nn;
+pub mod openp5;
 pub mod pairs;
 pub mod plan;
 pub mod progress;

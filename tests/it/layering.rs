@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const ORDER: &[&[&str]] = &[
     &["seed", "clock", "progress", "formats"],
     &[
-        "data", "text", "cf", "pairs", "tasks", "nn", "eval", "tables",
+        "data", "text", "cf", "pairs", "tasks", "openp5", "nn", "eval", "tables",
     ],
     &["stages"],
     &["spec"],
