@@ -217,8 +217,13 @@ fn co_occurrence(sequences: &Sequences, nodes: &[u32], n_items: usize) -> Sparse
                 }
                 touched.sort_unstable();
                 let row = touched.into_iter();
-                row.map(|other| (other, f64::from(std::mem::take(&mut counts[other as usize]))))
-                    .collect()
+                row.map(|other| {
+                    (
+                        other,
+                        f64::from(std::mem::take(&mut counts[other as usize])),
+                    )
+                })
+                .collect()
             },
         )
         .collect();
@@ -312,7 +317,10 @@ mod tests {
                 last,
             };
             let ids = config.ids(&sequences, 240, Seed::new(1), &Silent).unwrap();
-            assert_eq!(ids, config.ids(&sequences, 240, Seed::new(1), &Silent).unwrap());
+            assert_eq!(
+                ids,
+                config.ids(&sequences, 240, Seed::new(1), &Silent).unwrap()
+            );
             let items: BTreeSet<u32> = ids.iter().map(|(item, _)| *item).collect();
             let texts: BTreeSet<&str> = ids.iter().map(|(_, id)| id.as_str()).collect();
             assert_eq!((items.len(), texts.len()), (240, 240));

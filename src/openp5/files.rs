@@ -56,7 +56,11 @@ impl Folder {
         users: &[String],
     ) -> Result<(), FolderError> {
         let name = |item: u32| catalog.items[item as usize].raw_id.as_str();
-        let raw: Vec<&str> = catalog.users.iter().map(|user| user.raw_id.as_str()).collect();
+        let raw: Vec<&str> = catalog
+            .users
+            .iter()
+            .map(|user| user.raw_id.as_str())
+            .collect();
         self.write_sequences(SEQUENCES, sequences, &raw, name)?;
         let pairs = raw.iter().copied().zip(users.iter().map(String::as_str));
         self.write_index(USERS, pairs)?;
@@ -216,7 +220,9 @@ pub fn write_jsonl(
 ) -> Result<(), FolderError> {
     let mut out = BufWriter::new(fs_err::File::create(path)?);
     each(path, examples, most, progress, |number, _| {
-        let example = examples.get(number).expect("the number is below the length");
+        let example = examples
+            .get(number)
+            .expect("the number is below the length");
         let (input, output) = examples.render(&example, names);
         let line = Line {
             task: examples.task(&example),
@@ -246,7 +252,9 @@ pub fn write_json(
     serde_json::to_writer(&mut out, arguments).map_err(std::io::Error::from)?;
     out.write_all(b", \"data\": [")?;
     each(path, examples, None, progress, |number, first| {
-        let example = examples.get(number).expect("the number is below the length");
+        let example = examples
+            .get(number)
+            .expect("the number is below the length");
         let (input, output) = examples.render(&example, names);
         let point = Datapoint {
             task: format!("{} {}", names.dataset, examples.task(&example)),

@@ -1,7 +1,7 @@
 //! Ids of users and items, in `OpenP5`'s three ways.
 
-use super::clusters::{Collaborative, LastToken};
 use super::Sequences;
+use super::clusters::{Collaborative, LastToken};
 use crate::progress::{Progress, Stopped};
 use crate::seed::Seed;
 use rand::Rng as _;
@@ -193,7 +193,10 @@ mod tests {
         };
         for (how, suffix) in [
             (How::Random, "random_indexing"),
-            (How::Sequential(Order::ShortToLong), "sequential_indexing_short2long"),
+            (
+                How::Sequential(Order::ShortToLong),
+                "sequential_indexing_short2long",
+            ),
             (
                 How::Collaborative(collaborative),
                 "collaborative_indexing_500_20_sequential",

@@ -32,10 +32,8 @@ impl Template {
                 template.plain.push(String::new());
                 rest = &rest[PLACES[place].len() + 2..];
             } else {
-                let next = rest[1..].find('{').map_or(rest.len(), |at| at + 1);
-                let next = (next..=rest.len())
-                    .find(|&at| rest.is_char_boundary(at))
-                    .unwrap_or(rest.len());
+                let first = rest.chars().next().map_or(1, char::len_utf8);
+                let next = rest[first..].find('{').map_or(rest.len(), |at| at + first);
                 if let Some(last) = template.plain.last_mut() {
                     last.push_str(&rest[..next]);
                 }
@@ -142,7 +140,10 @@ impl Prompts {
             input: input.to_owned(),
             output: "{dataset} {target}".to_owned(),
         };
-        let all = [("sequential", SEQUENTIAL), ("straightforward", STRAIGHTFORWARD)];
+        let all = [
+            ("sequential", SEQUENTIAL),
+            ("straightforward", STRAIGHTFORWARD),
+        ];
         all.into_iter()
             .flat_map(|(task, inputs)| {
                 let inputs = inputs.into_iter().enumerate();

@@ -7,7 +7,8 @@
 //!    its largest entry.
 //!
 //! The labels depend on the *space* of the eigenvectors, not on the basis, so another eigen-solver than scikit-learn's
-//! gives the same clusters wherever eigenvalue `k` is above `k + 1`. On `OpenP5`'s Beauty all clusters of all levels agree.
+//! gives the same clusters wherever eigenvalue `k` is clearly above `k + 1`. Of the 180 clusters of all levels in the index file
+//! that `OpenP5` ships for Beauty (500 tokens, 20 clusters), 176 come out with the very same items, 20 of 20 at the first level.
 //!
 //! The solver is block subspace iteration with a Chebyshev filter (Zhou, Saad, Tiago & Chelikowsky 2006), which, unlike a
 //! single Lanczos vector, finds eigenvalues that occur several times: a graph of several components has several ones.
@@ -61,9 +62,11 @@ pub fn cluster(
         .collect();
     let normal = Sparse::from_rows(n, &rows);
     let mut vectors = leading(&normal, k, seed, progress)?;
-    for (row, root) in vectors.chunks_mut(k).zip(&roots) {
+    for (node, row) in vectors.chunks_mut(k).enumerate() {
+        // A lone node is nowhere; rounding would put it anywhere (scikit-learn lets it).
+        let lone = adjacency.row(node).is_empty();
         for x in row {
-            *x /= root;
+            *x = if lone { 0.0 } else { *x / roots[node] };
         }
     }
     Ok(labels(&vectors, k))
@@ -326,7 +329,8 @@ mod tests {
         let scaled: Vec<Vec<(u32, f64)>> = (0..n)
             .map(|row| {
                 let row = graph.row(row).iter();
-                row.map(|&(column, weight)| (column, weight / 8.0)).collect()
+                row.map(|&(column, weight)| (column, weight / 8.0))
+                    .collect()
             })
             .collect();
         let matrix = Sparse::from_rows(n, &scaled);
@@ -368,6 +372,9 @@ mod tests {
         let one = run(1);
         assert_eq!(one, run(3));
         assert_eq!(one[240..], [0, 0]);
-        assert_eq!(cluster(&Sparse::from_rows(1, &[vec![]]), 5, Seed::new(1), &Silent), Ok(vec![0]));
+        assert_eq!(
+            cluster(&Sparse::from_rows(1, &[vec![]]), 5, Seed::new(1), &Silent),
+            Ok(vec![0])
+        );
     }
 }

@@ -167,7 +167,9 @@ impl Ingest {
             RawFormat::AmazonReviews | RawFormat::AmazonRatings => {
                 "Amazon's reviews of 2014 are at https://jmcauley.ucsd.edu/data/amazon/"
             }
-            RawFormat::OpenP5 => "OpenP5's data is linked from https://github.com/agiresearch/OpenP5",
+            RawFormat::OpenP5 => {
+                "OpenP5's data is linked from https://github.com/agiresearch/OpenP5"
+            }
         };
         format!(
             "put {} into `{folder}`: {home}",

@@ -94,7 +94,8 @@ impl Stage for OpenP5 {
         }
         let different: BTreeSet<&Indexing> = self.items.iter().collect();
         if self.items.is_empty() || different.len() < self.items.len() {
-            let message = "must have at least one of `random`, `sequential`, `collaborative`, each once";
+            let message =
+                "must have at least one of `random`, `sequential`, `collaborative`, each once";
             problems.push(Problem::new("items", message));
         }
         problems

@@ -72,7 +72,9 @@ impl PromptsStage {
         let mut suffixes: Vec<String> = Vec::new();
         for entry in fs_err::read_dir(folder)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            let inner = name.strip_prefix("item_").and_then(|n| n.strip_suffix(".txt"));
+            let inner = name
+                .strip_prefix("item_")
+                .and_then(|n| n.strip_suffix(".txt"));
             suffixes.extend(inner.map(str::to_owned));
         }
         suffixes.sort();
@@ -119,7 +121,8 @@ impl PromptsStage {
 
 impl Stage for PromptsStage {
     const NAME: &'static str = "prompts";
-    const ABOUT: &'static str = "Makes OpenP5's examples for sequential and straightforward recommendation";
+    const ABOUT: &'static str =
+        "Makes OpenP5's examples for sequential and straightforward recommendation";
     const VERSION: u32 = 1;
     const PORTS: &'static [Port] = &[
         Port::one("catalog", &[ArtifactKind::Catalog]),

@@ -75,10 +75,7 @@ fn count(path: &Path, name: &str) -> Result<u64, StageError> {
     let summary: BTreeMap<String, serde_json::Value> = json::read(path)?;
     let value = summary.get(name).and_then(serde_json::Value::as_u64);
     value.ok_or_else(|| {
-        StageError::message(format!(
-            "`{}` has no whole number `{name}`",
-            path.display()
-        ))
+        StageError::message(format!("`{}` has no whole number `{name}`", path.display()))
     })
 }
 

@@ -95,7 +95,9 @@ pub fn statistics_table(title: &str, all: &[DatasetStatistics]) -> Table {
             .map(|one| Cell {
                 value: Some(one.count(name) as f64),
                 interval: None,
-                paper: one.published(name).map(|value| (value as f64, String::new())),
+                paper: one
+                    .published(name)
+                    .map(|value| (value as f64, String::new())),
             })
             .collect();
         let published = cells.iter().any(|cell| cell.paper.is_some());
@@ -199,17 +201,26 @@ mod tests {
             ],
         );
         assert!((beauty.deviation("item_text").unwrap() - 0.6364).abs() < 1e-3);
-        let own = statistics("demo", [40, 20, 500, 20, 18, 300, 270, 420, 380, 7600, 80, 80]);
+        let own = statistics(
+            "demo",
+            [40, 20, 500, 20, 18, 300, 270, 420, 380, 7600, 80, 80],
+        );
         let table = statistics_table("Table 5", &[beauty, own]);
         insta::assert_snapshot!(table.text());
         let csv = table.csv();
-        assert!(csv.contains("training examples,openp5-beauty,2628260,,,false,2628260"), "{csv}");
+        assert!(
+            csv.contains("training examples,openp5-beauty,2628260,,,false,2628260"),
+            "{csv}"
+        );
         assert!(table.latex().contains("2,628,260"));
     }
 
     #[test]
     fn without_the_paper_there_is_nothing_of_it() {
-        let own = statistics("demo", [40, 20, 500, 20, 18, 300, 270, 420, 380, 7600, 80, 80]);
+        let own = statistics(
+            "demo",
+            [40, 20, 500, 20, 18, 300, 270, 420, 380, 7600, 80, 80],
+        );
         let text = statistics_table("Sizes", &[own]).text();
         assert!(!text.contains("paper"), "{text}");
         assert!(text.contains("7,600"), "{text}");

@@ -8,6 +8,7 @@ mod cache;
 mod check;
 mod freshness;
 mod layering;
+mod openp5;
 mod resume;
 mod run;
 mod table3;

@@ -354,3 +354,140 @@ pub(super) fn only<'n>(folder: &Path, names: &'n [String]) -> Result<Option<&'n 
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::raw::OnError;
+    use crate::progress::Silent;
+    use proptest::prelude::*;
+
+    const REVIEW: &str = r#"{"reviewerID": "A1", "asin": "B1", "reviewerName": "x \"y\"", "helpful": [0, 1], "reviewText": "Caf\u00e9", "overall": 5.0, "summary": "", "unixReviewTime": 1391040000, "reviewTime": "01 30, 2014"}"#;
+
+    #[test]
+    fn a_review_and_a_rating_say_the_same() {
+        let expected = Review {
+            user: "A1".to_owned(),
+            item: "B1".to_owned(),
+            rating: 5.0,
+            timestamp: 1_391_040_000,
+        };
+        assert_eq!(parse_review(REVIEW.as_bytes()).unwrap(), expected);
+        assert_eq!(parse_rating(b"A1,B1,5.0,1391040000").unwrap(), expected);
+    }
+
+    #[test]
+    fn each_bad_review_is_told() {
+        for (old, new, expected) in [
+            (
+                "\"asin\": \"B1\", ",
+                "",
+                "is no review: missing field `asin` at column 183",
+            ),
+            (
+                "5.0",
+                "6.0",
+                "`overall` is 6, but must be a number from 1 to 5",
+            ),
+            (
+                "1391040000",
+                "1391040000000",
+                "`unixReviewTime` is 1391040000000, but must be whole seconds since 1970, at most 4102444800",
+            ),
+            (
+                "\"B1\"",
+                "\"\"",
+                "`asin` is empty, but must be an id without spaces",
+            ),
+            (
+                "\"A1\"",
+                "\"A 1\"",
+                "`reviewerID` is `A 1`, but must be an id without spaces",
+            ),
+            (
+                "\"01 30, 2014\"}",
+                "\"01 30, 2014\"} x",
+                "is no review: trailing characters at column 199",
+            ),
+        ] {
+            let line = REVIEW.replace(old, new);
+            assert_eq!(
+                parse_review(line.as_bytes()).unwrap_err(),
+                expected,
+                "{line}"
+            );
+        }
+        assert!(parse_review(b"{'asin': 1}").is_err());
+        for (line, expected) in [
+            (
+                "B1,5.0,1391040000",
+                "has 3 fields, but must have 4 separated by `,`: `user`, `item`, `rating`, `timestamp`",
+            ),
+            (
+                "A1,B1,0,5",
+                "`rating` is `0`, but must be a number from 1 to 5",
+            ),
+            (
+                "A1,,5,5",
+                "`item` is empty, but must be an id without spaces",
+            ),
+        ] {
+            assert_eq!(parse_rating(line.as_bytes()).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn metadata_gives_title_brand_and_the_categories_below_the_first() {
+        let line = br"{'asin': 'B1', 'title': 'Soap &amp; More', 'brand': 'A&quot;B', 'price': 3.5, 'categories': [['Beauty', 'Skin Care', 'Face'], ['Beauty', 'Skin Care', 'Body']], 'salesRank': {'Beauty': 12}}";
+        let read = parse_metadata(line).unwrap();
+        assert_eq!(read.title, "Soap & More");
+        assert_eq!(read.brand.as_deref(), Some("A\"B"));
+        assert_eq!(read.categories, ["Skin Care", "Face", "Body"]);
+        assert_eq!(
+            parse_metadata(b"{'title': 'x'}").unwrap_err(),
+            "has no `asin`, but must be a dict with one"
+        );
+        assert!(parse_metadata(b"__import__('os').system('x')").is_err());
+    }
+
+    #[test]
+    fn items_without_metadata_are_called_by_their_id_and_a_second_rating_is_a_problem() {
+        let ratings = b"u1,B2,5.0,10\nu2,B1,4.0,5\nu1,B2,3.0,12\nu1,B1,1.0,11\n";
+        let meta = b"{'asin': 'B9', 'title': 'Other'}\n{'asin': 'B1', 'title': 'Soap', 'categories': [['Beauty', 'Bath']]}\n";
+        let read_all = |on_error| {
+            read(
+                Input::bytes("r.csv", ratings),
+                parse_rating,
+                Some(Input::bytes("m.json", meta)),
+                &Reading::new(on_error, &Silent),
+            )
+        };
+        assert_eq!(
+            read_all(OnError::Fail).unwrap_err().to_string(),
+            "`r.csv`, line 3: its user has rated its item already, on line 1; a user may rate an item once"
+        );
+        let raw = read_all(OnError::Skip).unwrap();
+        let titles: Vec<&str> = raw.films.iter().map(|film| film.title.as_str()).collect();
+        assert_eq!(titles, ["B2", "Soap"]);
+        assert_eq!(raw.films[1].genres, ["Bath"]);
+        let pairs: Vec<(u32, u32)> = raw.ratings.iter().map(|r| (r.user, r.film)).collect();
+        assert_eq!(pairs, [(0, 0), (1, 1), (0, 1)]);
+        assert_eq!(raw.names.unwrap().users, ["u1", "u2"]);
+    }
+
+    #[test]
+    fn a_folder_tells_its_category() {
+        assert_eq!(category_of("amazon-beauty"), Some("Beauty"));
+        assert_eq!(category_of("amazon-cds-and-vinyl"), Some("CDs_and_Vinyl"));
+        assert_eq!(category_of("amazon-nothing"), None);
+        assert_eq!(category_of("beauty"), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+        #[test]
+        fn every_line_gives_a_value_or_an_error(line in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = (parse_review(&line), parse_rating(&line), parse_metadata(&line));
+        }
+    }
+}

@@ -219,7 +219,10 @@ pub fn each_part<T: Send>(
         if buffer.len() - end > LONGEST_LINE {
             return Err(input.broken(
                 lines + 1,
-                format!("is longer than {} MiB; is this a text file?", LONGEST_LINE >> 20),
+                format!(
+                    "is longer than {} MiB; is this a text file?",
+                    LONGEST_LINE >> 20
+                ),
             ));
         }
         let mut block = &buffer[..end];

@@ -53,11 +53,8 @@ pub fn fold<T: Send>(
         let _ = columns.set(Columns::named(header, layout)?);
         Ok(())
     };
-    let header: Option<&mut dyn FnMut(&[u8]) -> Result<(), String>> = if layout.csv {
-        Some(&mut named)
-    } else {
-        None
-    };
+    let header: Option<&mut dyn FnMut(&[u8]) -> Result<(), String>> =
+        if layout.csv { Some(&mut named) } else { None };
     let summary = each_part(
         input,
         reading,

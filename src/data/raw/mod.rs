@@ -98,8 +98,7 @@ impl MovieLens {
         for path in [&films_file, &ratings_file] {
             self.must_exist(path)?;
         }
-        let (ratings_input, films_input) =
-            (Input::open(&ratings_file)?, Input::open(&films_file)?);
+        let (ratings_input, films_input) = (Input::open(&ratings_file)?, Input::open(&films_file)?);
         let mut raw = self.parse(ratings_input, films_input, reading)?;
         let files: Vec<PathBuf> = self
             .optional(tags)

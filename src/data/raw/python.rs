@@ -115,9 +115,7 @@ impl Parser<'_> {
         self.space();
         match self.peek() {
             Some(b'\'' | b'"') => self.string().map(Literal::Text),
-            Some(b'u' | b'U' | b'b' | b'B')
-                if matches!(self.rest().get(1), Some(b'\'' | b'"')) =>
-            {
+            Some(b'u' | b'U' | b'b' | b'B') if matches!(self.rest().get(1), Some(b'\'' | b'"')) => {
                 self.at += 1;
                 self.string().map(Literal::Text)
             }
@@ -378,18 +376,12 @@ mod tests {
                 "{'a': 1",
                 "has the end of the line at column 8, but must have `,` or `}` there",
             ),
-            (
-                "{'a' 1}",
-                "has `1` at column 6, but must have `:` there",
-            ),
+            ("{'a' 1}", "has `1` at column 6, but must have `:` there"),
             (
                 "__import__('os')",
                 "has `_` at column 1, but must have a Python literal there",
             ),
-            (
-                "[1, 'a]",
-                "has a quote at column 5 without a closing one",
-            ),
+            ("[1, 'a]", "has a quote at column 5 without a closing one"),
             (
                 "[] []",
                 "has `[` at column 4, but must have the end of the line there",
@@ -399,7 +391,10 @@ mod tests {
                 "has `'` at column 5, but must have a digit of base 16 there",
             ),
             ("1-", "has `1` at column 1, but must have a number there"),
-            ("", "has the end of the line at column 1, but must have a Python literal there"),
+            (
+                "",
+                "has the end of the line at column 1, but must have a Python literal there",
+            ),
         ] {
             assert_eq!(Literal::parse(source).unwrap_err(), expected, "{source}");
         }

@@ -56,21 +56,27 @@ pub fn read(
     let read = lines::read(input, layout, reading, row)?;
     let listed = FilmSet::new(films);
     let films_name = films_path.file_name().unwrap_or_default();
-    check(read, &path, reading, |rating| {
-        (!listed.contains(rating.film)).then(|| {
+    check(
+        read,
+        &path,
+        reading,
+        |rating| {
+            (!listed.contains(rating.film)).then(|| {
+                format!(
+                    "`{}` is `{}`, but must be the id of a film in `{}`",
+                    layout.columns[1],
+                    rating.film,
+                    films_name.to_string_lossy()
+                )
+            })
+        },
+        |rating, first| {
             format!(
-                "`{}` is `{}`, but must be the id of a film in `{}`",
-                layout.columns[1],
-                rating.film,
-                films_name.to_string_lossy()
+                "user {} has rated film {} already, on line {first}; a user may rate a film once",
+                rating.user, rating.film
             )
-        })
-    }, |rating, first| {
-        format!(
-            "user {} has rated film {} already, on line {first}; a user may rate a film once",
-            rating.user, rating.film
-        )
-    })
+        },
+    )
 }
 
 /// Keeps the ratings that are right: `wrong` says what is wrong with one by itself, `repeats` what is wrong with a second

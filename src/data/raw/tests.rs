@@ -20,7 +20,9 @@ fn folder(files: &[(&str, &[u8])]) -> TempDir {
 }
 
 fn read(format: MovieLens, files: &[(&str, &[u8])]) -> RawCatalog {
-    format.read(folder(files).path(), TAGS, &Reading::strict(&Silent)).unwrap()
+    format
+        .read(folder(files).path(), TAGS, &Reading::strict(&Silent))
+        .unwrap()
 }
 
 fn said(folder: &TempDir, error: &DataError) -> String {
@@ -108,7 +110,8 @@ fn columns_without_a_name_are_ignored_with_a_warning() {
     let folder = folder(&[MOVIES, ("ratings.csv", spilled)]);
     let warnings = Warnings(RefCell::default());
     let raw = MovieLens::Csv
-        .read(folder.path(), TAGS, &Reading::strict(&warnings)).unwrap();
+        .read(folder.path(), TAGS, &Reading::strict(&warnings))
+        .unwrap();
     assert_eq!(raw.ratings.len(), 2);
     let texts = warnings.0.into_inner().join("\n");
     assert_eq!(
@@ -498,7 +501,8 @@ impl Progress for Warnings {
 fn wrong_lines_may_be_left_out_counted_and_told() {
     let movies: &[u8] =
         b"movieId,title,genres\n1,Toy Story (1995),Comedy\nx,Nobody (1999),Drama\n3,Pi (1998),Drama\n3,Pi (1998),Drama\n";
-    let ratings: &[u8] = b"userId,movieId,rating,timestamp\n7,1,bad,5\n7,3,4,5\n7,99,4,5\n7,3,5,6\n8,1,4,5\n";
+    let ratings: &[u8] =
+        b"userId,movieId,rating,timestamp\n7,1,bad,5\n7,3,4,5\n7,99,4,5\n7,3,5,6\n8,1,4,5\n";
     let folder = folder(&[("movies.csv", movies), ("ratings.csv", ratings)]);
     let warnings = Warnings(RefCell::default());
     let reading = Reading::new(OnError::Skip, &warnings);
