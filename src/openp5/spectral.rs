@@ -158,7 +158,7 @@ fn residual(rows: &[f64], images: &[f64], values: &[f64], width: usize, k: usize
 
 /// Applies the Chebyshev polynomial that is small on [-1, `top`] and 1 at 1.
 fn filter(matrix: &Sparse, rows: Vec<f64>, width: usize, top: f64) -> Vec<f64> {
-    let (half, middle) = ((top + 1.0) / 2.0, (top - 1.0) / 2.0);
+    let (half, middle) = (f64::midpoint(top, 1.0), f64::midpoint(top, -1.0));
     let first = half / (1.0 - middle);
     let mut sigma = first;
     let mut before = rows;

@@ -240,8 +240,7 @@ impl Stage for Ingest {
             ));
         }
         for (index, name) in self.index_files.iter().enumerate() {
-            let plain = !name.contains(['/', '\\']) && name.starts_with("item_");
-            if !plain || !name.ends_with(".txt") || !name.contains("_indexing") {
+            if !openp5::is_index_file(name) {
                 problems.push(Problem::new(
                     format!("index_files[{index}]"),
                     format!("is `{name}`, but must be a file name like `item_…_indexing….txt`"),

@@ -215,10 +215,7 @@ impl Parser<'_> {
             self.at += c.len_utf8();
             if c == '\\' {
                 match self.escape()? {
-                    Escape::Byte(byte) => {
-                        bytes.push(byte);
-                        continue;
-                    }
+                    Escape::Byte(byte) => bytes.push(byte),
                     Escape::Char(c) => {
                         flush(&mut bytes, &mut out);
                         out.push(c);

@@ -313,11 +313,43 @@ pub fn read_shipped(
         }
         shipped.indexes.insert(name.to_owned(), index);
     }
+    warn_of_others(folder, &shipped, reading)?;
     let path = folder.join(PROMPTS);
     if path.is_file() {
         shipped.prompts = Some(read_prompts(Input::open(&path)?, reading)?);
     }
     Ok(shipped)
+}
+
+/// Whether a file is called like an index of items: `item_…_indexing….txt`.
+pub fn is_index_file(name: &str) -> bool {
+    let inner = name
+        .strip_prefix("item_")
+        .and_then(|name| name.strip_suffix(".txt"));
+    inner.is_some_and(|inner| inner.contains("_indexing") && !inner.contains(['/', '\\']))
+}
+
+/// Warns of index files that are there but not read: which files a stage reads must be known before it runs.
+fn warn_of_others(
+    folder: &Path,
+    shipped: &Shipped,
+    reading: &Reading<'_>,
+) -> Result<(), DataError> {
+    let mut others = Vec::new();
+    for entry in fs_err::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if is_index_file(&name) && !shipped.indexes.contains_key(&name) {
+            others.push(name);
+        }
+    }
+    others.sort();
+    for name in others {
+        reading.progress.warn(&format!(
+            "`{}` is not read; to read it, name it in `index_files`",
+            folder.join(name).display()
+        ))?;
+    }
+    Ok(())
 }
 
 impl Shipped {
