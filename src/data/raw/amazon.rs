@@ -337,12 +337,14 @@ impl Files {
     }
 }
 
-/// The only one of `names` that is in `folder`; the error when there are several.
+/// The only one of `names` that is in `folder`; the error when there are several. Of a file and its compressed copy, the file.
 pub(super) fn only<'n>(folder: &Path, names: &'n [String]) -> Result<Option<&'n str>, DataError> {
+    let present = |name: &str| folder.join(name).is_file();
     let found: Vec<&str> = names
         .iter()
         .map(String::as_str)
-        .filter(|name| folder.join(name).is_file())
+        .filter(|name| present(name))
+        .filter(|name| !name.strip_suffix(".gz").is_some_and(present))
         .collect();
     match found.as_slice() {
         [] => Ok(None),
@@ -473,6 +475,23 @@ mod tests {
         let pairs: Vec<(u32, u32)> = raw.ratings.iter().map(|r| (r.user, r.film)).collect();
         assert_eq!(pairs, [(0, 0), (1, 1), (0, 1)]);
         assert_eq!(raw.names.unwrap().users, ["u1", "u2"]);
+    }
+
+    #[test]
+    fn one_file_of_a_kind_is_read_and_the_unpacked_one_of_two_copies() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::of("Beauty").reviews;
+        assert_eq!(only(folder.path(), &files).unwrap(), None);
+        for name in ["reviews_Beauty_5.json.gz", "reviews_Beauty_5.json"] {
+            fs_err::write(folder.path().join(name), "").unwrap();
+            assert_eq!(only(folder.path(), &files).unwrap(), Some(name));
+        }
+        fs_err::write(folder.path().join("reviews_Beauty.json"), "").unwrap();
+        let error = only(folder.path(), &files).unwrap_err().to_string();
+        assert!(
+            error.contains("holds `reviews_Beauty_5.json` and `reviews_Beauty.json`, but"),
+            "{error}"
+        );
     }
 
     #[test]

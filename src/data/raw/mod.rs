@@ -34,11 +34,12 @@ mod title;
 pub use format::{Found, RawFormat, Where};
 pub use input::{Input, Rows};
 pub use reading::{OnError, Reading};
+pub use tags::{TagFiles, add_tags};
 pub use title::split_title;
 
 use super::{DataError, RawCatalog};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How the files of a data set are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,13 +101,19 @@ impl MovieLens {
         }
         let (ratings_input, films_input) = (Input::open(&ratings_file)?, Input::open(&films_file)?);
         let mut raw = self.parse(ratings_input, films_input, reading)?;
-        let files: Vec<PathBuf> = self
-            .optional(tags)
-            .iter()
-            .map(|name| folder.join(name))
-            .filter(|path| path.is_file())
-            .collect();
-        tags::add(&mut raw.films, &files, tags, &films_file, reading)?;
+        let open = |name: &str| {
+            let wanted = self.optional(tags).contains(&name);
+            let path = folder.join(name);
+            (wanted && path.is_file())
+                .then(|| Input::open(&path))
+                .transpose()
+        };
+        let files = TagFiles {
+            user_tags: open("tags.csv")?,
+            genome_scores: open("genome-scores.csv")?,
+            genome_tags: open("genome-tags.csv")?,
+        };
+        add_tags(&mut raw.films, files, tags, &films_file, reading)?;
         Ok(raw)
     }
 

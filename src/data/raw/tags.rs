@@ -7,7 +7,7 @@ use super::reading::Reading;
 use crate::data::{DataError, Problems, RawFilm};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const fn csv(columns: &'static [&'static str]) -> Layout {
     Layout {
@@ -22,21 +22,31 @@ const TAGS: Layout = csv(&["userId", "movieId", "tag"]);
 const GENOME_TAGS: Layout = csv(&["tagId", "tag"]);
 const GENOME_SCORES: Layout = csv(&["movieId", "tagId", "relevance"]);
 
-/// Gives `films` (by ascending id) the tags of those of `files` that hold some.
-pub fn add(
+/// The files that hold tags, each where it is there.
+#[derive(Default)]
+pub struct TagFiles<'a> {
+    /// `tags.csv`.
+    pub user_tags: Option<Input<'a>>,
+    /// `genome-scores.csv`.
+    pub genome_scores: Option<Input<'a>>,
+    /// `genome-tags.csv`.
+    pub genome_tags: Option<Input<'a>>,
+}
+
+/// Gives `films` (by ascending id, listed in `films_path`) the tags of `files`.
+pub fn add_tags(
     films: &mut [RawFilm],
-    files: &[PathBuf],
+    files: TagFiles<'_>,
     config: TagConfig,
     films_path: &Path,
     reading: &Reading<'_>,
 ) -> Result<(), DataError> {
-    let file = |name: &str| files.iter().find(|path| path.ends_with(name));
-    if let Some(path) = file("tags.csv") {
-        for (index, tag) in user_tags(films, path, films_path, reading)? {
+    if let Some(input) = files.user_tags {
+        for (index, tag) in user_tags(films, input, films_path, reading)? {
             push(&mut films[index].tags, tag, config.max_tags);
         }
     }
-    match (file("genome-scores.csv"), file("genome-tags.csv")) {
+    match (files.genome_scores, files.genome_tags) {
         (Some(scores), Some(names)) => {
             let tags = genome(films, scores, names, config, films_path, reading)?;
             for (index, tag) in tags {
@@ -46,7 +56,7 @@ pub fn add(
         (None, None) => {}
         (Some(only), None) | (None, Some(only)) => reading.progress.warn(&format!(
             "`{}` is not read: `genome-scores.csv` and `genome-tags.csv` are needed together",
-            only.display()
+            only.path().display()
         ))?,
     }
     Ok(())
@@ -67,7 +77,7 @@ fn normalised(tag: &str) -> String {
 /// (position of the film, tag), by film, then by falling number of users, then by tag. Empty tags are left out.
 fn user_tags(
     films: &[RawFilm],
-    path: &Path,
+    input: Input<'_>,
     films_path: &Path,
     reading: &Reading<'_>,
 ) -> Result<Vec<(usize, String)>, DataError> {
@@ -81,8 +91,9 @@ fn user_tags(
             lines::whole(user, TAGS.columns[0])?,
         ))
     };
-    let read = lines::read(Input::open(path)?, TAGS, reading, row)?;
-    let mut problems = Problems::new(path);
+    let path = input.path().to_owned();
+    let read = lines::read(input, TAGS, reading, row)?;
+    let mut problems = Problems::new(&path);
     let mut uses: Vec<(usize, String, u32)> = Vec::with_capacity(read.rows.len());
     let lines: Vec<usize> = read.lines().collect();
     for ((film, tag, user), line) in read.rows.into_iter().zip(lines) {
@@ -109,8 +120,8 @@ fn user_tags(
 /// (position of the film, tag), by film, then by falling relevance, then by tag.
 fn genome(
     films: &[RawFilm],
-    scores: &Path,
-    names: &Path,
+    scores: Input<'_>,
+    names: Input<'_>,
     config: TagConfig,
     films_path: &Path,
     reading: &Reading<'_>,
@@ -124,7 +135,7 @@ fn genome(
             normalised(&lines::text(tag, GENOME_TAGS.columns[1], GENOME_TAGS)?),
         ))
     };
-    let tags: BTreeMap<u32, String> = lines::read(Input::open(names)?, GENOME_TAGS, reading, row)?
+    let tags: BTreeMap<u32, String> = lines::read(names, GENOME_TAGS, reading, row)?
         .rows
         .into_iter()
         .collect();
@@ -138,8 +149,9 @@ fn genome(
             lines::number(relevance, GENOME_SCORES.columns[2], 0.0, 1.0)?,
         ))
     };
-    let read = lines::read(Input::open(scores)?, GENOME_SCORES, reading, row)?;
-    let mut problems = Problems::new(scores);
+    let scores_path = scores.path().to_owned();
+    let read = lines::read(scores, GENOME_SCORES, reading, row)?;
+    let mut problems = Problems::new(&scores_path);
     let mut relevant: Vec<(usize, f32, &str)> = Vec::new();
     for (&(film, tag, relevance), line) in read.rows.iter().zip(read.lines()) {
         let Some(index) = position(films, film) else {
