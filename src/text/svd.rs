@@ -133,7 +133,7 @@ pub(crate) fn orthonormalize(columns: &mut [f64], n: usize) {
 }
 
 /// `XᵀX` of `[n, width]`: parts of 1,024 rows, added in order.
-pub(crate) fn gram(rows: &[f64], width: usize) -> Vec<f64> {
+fn gram(rows: &[f64], width: usize) -> Vec<f64> {
     let parts: Vec<Vec<f64>> = rows
         .par_chunks(CHUNK * width)
         .map(|part| {
