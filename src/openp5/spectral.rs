@@ -8,7 +8,7 @@
 //!
 //! The labels depend on the *space* of the eigenvectors, not on the basis, so another eigen-solver than scikit-learn's
 //! gives the same clusters wherever eigenvalue `k` is clearly above `k + 1`. Of the 180 clusters of all levels in the index file
-//! that `OpenP5` ships for Beauty (500 tokens, 20 clusters), 176 come out with the very same items, 20 of 20 at the first level.
+//! that `OpenP5` ships for Beauty (500 tokens, 20 clusters), 175 come out with the very same items, 20 of 20 at the first level.
 //!
 //! The solver is block subspace iteration with a Chebyshev filter (Zhou, Saad, Tiago & Chelikowsky 2006), which, unlike a
 //! single Lanczos vector, finds eigenvalues that occur several times: a graph of several components has several ones.
