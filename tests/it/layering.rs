@@ -8,7 +8,7 @@ const ORDER: &[&[&str]] = &[
     &["seed", "clock", "progress", "formats", "machine"],
     &["fetch"],
     &[
-        "data", "text", "cf", "pairs", "tasks", "nn", "eval", "tables",
+        "data", "text", "cf", "pairs", "tasks", "openp5", "nn", "eval", "tables",
     ],
     &["stages"],
     &["spec"],

@@ -6,10 +6,11 @@ mod support;
 
 mod cache;
 mod check;
-mod faults;
 mod data;
+mod faults;
 mod freshness;
 mod layering;
+mod openp5;
 mod planner;
 mod resume;
 mod run;

@@ -1,9 +1,9 @@
 //! A project in a temporary folder, and the program run in it.
 
 pub mod model;
+pub mod server;
 pub mod victim;
 pub mod world;
-pub mod server;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
