@@ -1,5 +1,6 @@
 //! What was typed. Doc comments here are the help.
 
+use super::DataCommand;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -66,9 +67,22 @@ pub struct PipelineArgs {
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
 
+    /// Values of parameters.
+    #[command(flatten)]
+    pub values: ValueArgs,
+}
+
+/// Values for parameters of the file.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ValueArgs {
     /// Set a parameter of the file: `--set query_tokens=4`
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
+
+    /// Give a parameter several values, and every stage that depends on it one arm a value: `--sweep query_tokens=1,2,4,8`,
+    /// `--sweep seed=1..5`
+    #[arg(long, value_name = "NAME=VALUE,VALUE")]
+    pub sweep: Vec<String>,
 }
 
 /// How a pipeline is run.
@@ -143,6 +157,9 @@ pub enum Command {
         /// Named set of parameters of the files
         #[arg(long, value_name = "NAME")]
         profile: Option<String>,
+        /// Values of parameters.
+        #[command(flatten)]
+        values: ValueArgs,
         /// Print the outcome as JSON
         #[arg(long)]
         json: bool,
@@ -189,6 +206,18 @@ pub enum Command {
         pipeline: PipelineArgs,
         /// A stage, or a swept stage for all its arms
         stage: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Data sets and models: what there is, how to get it, whether it is intact
+    Data {
+        /// What to do.
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Say what this machine has, whether the cache can be used, and what is missing for what
+    Doctor {
         /// Print JSON
         #[arg(long)]
         json: bool,

@@ -1,6 +1,8 @@
 //! One file a command.
 
 mod check;
+mod data;
+mod doctor;
 mod expand;
 mod explain;
 mod graph;
@@ -10,6 +12,7 @@ mod run;
 mod selection;
 mod show;
 mod state;
+mod uses;
 mod worker;
 
 use crate::cli::{Args, Command, ExitStatus, Failure, Printer, Settings};
@@ -49,8 +52,9 @@ fn dispatch(
         Command::Check {
             files,
             profile,
+            values,
             json,
-        } => check::check(&files, profile.as_deref(), json, settings, printer),
+        } => check::check(&files, profile.as_deref(), &values, json, settings, printer),
         Command::Expand { pipeline, json } => expand::expand(&pipeline, json, printer),
         Command::Graph {
             pipeline,
@@ -68,6 +72,8 @@ fn dispatch(
             stage,
             json,
         } => explain::explain(&pipeline, &stage, json, settings, printer),
+        Command::Data { command } => data::data(command, settings, printer),
+        Command::Doctor { json } => doctor::doctor(json, settings, printer),
         Command::Worker => worker::worker(),
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn run(
     let targets = targets(options, &opened, &store, printer)?;
     let gpus = gpus(options, &opened, settings)?;
     store.prepare()?;
+    store.sweep();
     let now = clock::since_epoch_ns();
     let run = format!(
         "{}-{}",
@@ -124,8 +125,8 @@ fn print_tables(
     for (index, record) in summary.records.iter().enumerate() {
         let Some(record) = record else { continue };
         if record.kind == ArtifactKind::Table && opened.graph.dependents(index).is_empty() {
-            let path = store.object_path(&record.output).join("table.txt");
-            printer.result(&fs_err::read_to_string(path)?)?;
+            let text = store.read_file(record, "table.txt")?;
+            printer.result(&String::from_utf8_lossy(&text))?;
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 use super::protocol::{WorkerMessage, WorkerTask};
 use super::signals::{ask_group, kill_group, pass_on, wait_for_end};
 use super::tree::kill_tree;
+use crate::formats::checked;
 use crate::progress::Report;
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -144,7 +145,7 @@ fn open_log(path: &Path, attempt: u32) -> Option<fs_err::File> {
 }
 
 fn log_line(log: &mut fs_err::File, report: &Report) {
-    let _ = writeln!(log, "{}", serde_json::to_string(report).unwrap_or_default());
+    let _ = writeln!(log, "{}", checked::to_text(report).unwrap_or_default());
 }
 
 fn watch(
@@ -187,7 +188,7 @@ fn watch(
             Ok(message) => last = Some(message),
             Err(_) => {
                 if let Some(log) = &mut log {
-                    let _ = writeln!(log, "{line}");
+                    log_line(log, &Report::Note { text: line });
                 }
             }
         }

@@ -43,7 +43,6 @@ impl Loop<'_> {
         self.resources.give_back(&taken);
         let stage = &self.site.pipeline.stages[index];
         let stopped = limits.stopped();
-        let key = attempt.key;
         let seconds = attempt.watch.seconds();
         let timed_out = stopped == Some(StopReason::Timeout);
         let (outcome, record) =
@@ -82,7 +81,6 @@ impl Loop<'_> {
         }
         let mut to_judge = Vec::new();
         if let Some(record) = record {
-            self.planner.note_damage(key, None);
             self.verified[index] = true;
             self.ran[index] = true;
             self.complete(index, record, &mut to_judge)?;

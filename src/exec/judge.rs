@@ -21,8 +21,7 @@ impl Loop<'_> {
         if inputs.iter().any(|&input| self.resolved[input].is_none()) {
             return Ok(());
         }
-        let stage = &self.site.pipeline.stages[index];
-        match self.planner.judge(stage, inputs, &self.resolved)? {
+        match self.planner.judge(index, inputs, &self.resolved)? {
             Verdict::Fresh { record } => {
                 self.saved_seconds += record.origin.seconds;
                 self.tell(&RunEvent::StageFresh {
@@ -47,7 +46,8 @@ impl Loop<'_> {
                 };
                 self.make_ready(index, Box::new(ready));
             }
-            // Every input is resolved.
+            // Every input is there, so another stage is about to make the same thing; the planner names this one when
+            // that is done.
             Verdict::Pending { .. } => {}
         }
         Ok(())
@@ -83,6 +83,7 @@ impl Loop<'_> {
         self.resolved[index] = Some(Resolved::of(&record));
         self.records[index] = Some(record);
         self.states.set(index, State::Done);
+        to_judge.extend(self.planner.made(index));
         to_judge.extend_from_slice(self.graph.dependents(index));
         Ok(())
     }
@@ -91,20 +92,24 @@ impl Loop<'_> {
     pub(super) fn check_inputs(&mut self, index: usize) -> Result<Vec<usize>, ExecError> {
         let mut damaged = Vec::new();
         for &input in self.graph.inputs(index) {
-            if self.verified[input] {
-                continue;
-            }
             let Some(record) = self.records[input].clone() else {
                 continue;
             };
-            match self.site.store.verify(&record)? {
+            // What was hashed an hour ago is looked at again, cheaply.
+            let damage = if self.verified[input] {
+                self.site.store.glance(&record)?
+            } else {
+                self.site.store.verify(&record)?
+            };
+            match damage {
                 None => self.verified[input] = true,
                 Some(damage) => {
                     self.tell(&RunEvent::StageDamaged {
                         stage: self.id(input),
-                        damage: damage.clone(),
+                        damage,
                     });
-                    self.planner.note_damage(record.key, Some(damage));
+                    self.planner.doubt(record.key);
+                    self.verified[input] = false;
                     self.resolved[input] = None;
                     self.records[input] = None;
                     self.states.set(input, State::Waiting);

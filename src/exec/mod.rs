@@ -13,6 +13,7 @@ mod attempt;
 mod child;
 mod durations;
 mod event;
+mod evidence;
 mod gpus;
 mod hear;
 mod judge;

@@ -210,6 +210,9 @@ pub fn execute(
         command: settings.command.clone(),
         stages: this.states.wanted(),
     });
+    for text in this.planner.take_notices() {
+        this.tell(&RunEvent::CacheRepaired { text });
+    }
     let outcome = this.go(&signals);
     if outcome.is_err() {
         this.kill_all();

@@ -3,6 +3,7 @@
 use super::attempt::{Attempt, inputs_of};
 use super::child::{Setting, Worker};
 use super::event::RunEvent;
+use super::evidence::Evidence;
 use super::limits::Limits;
 use super::resources::Taken;
 use super::run::{ExecError, Loop};
@@ -94,10 +95,15 @@ impl Loop<'_> {
         };
         // Between the verdict and the lock another process may have made the result.
         let inputs = self.graph.inputs(index);
-        if let Verdict::Fresh { .. } = self.planner.judge(stage, inputs, &self.resolved)? {
-            self.resources.give_back(&taken);
-            self.states.set(index, State::Waiting);
-            return Ok(Some(index));
+        // A file may have been edited since, and an artifact that it reads be found damaged.
+        let sources = self.planner.sources(stage, false)?;
+        match self.planner.judge(index, inputs, &self.resolved)? {
+            Verdict::Dirty { key, .. } if key == ready.key => {}
+            _ => {
+                self.resources.give_back(&taken);
+                self.states.set(index, State::Waiting);
+                return Ok(Some(index));
+            }
         }
         let next = (ready.attempt <= stage.execution.retries).then(|| {
             Box::new(Ready {
@@ -113,14 +119,20 @@ impl Loop<'_> {
             attempt: number,
             ..
         } = *ready;
-        let sources = self.planner.source_hashes(stage, true)?;
+        let evidence = Evidence {
+            sources,
+            artifacts: inputs
+                .iter()
+                .filter_map(|&input| self.records[input].clone())
+                .collect(),
+        };
         let input_artifacts = inputs_of(&self.site, stage, inputs, &self.records)?;
         let (attempt, task) = Attempt::begin(
             &self.site,
             stage,
             key,
             fingerprint,
-            sources,
+            evidence,
             input_artifacts,
             lock,
         )?;

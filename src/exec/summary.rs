@@ -35,8 +35,10 @@ impl Loop<'_> {
                 .graph
                 .inputs(index)
                 .iter()
-                .filter(|&&input| self.resolved[input].is_none())
-                .map(|&input| self.id(input))
+                .copied()
+                .filter(|&input| self.resolved[input].is_none())
+                .chain(self.planner.maker_for(index))
+                .map(|input| self.id(input))
                 .collect();
             self.tell(&RunEvent::StageBlocked {
                 stage: self.id(index),

@@ -6,10 +6,15 @@ mod support;
 
 mod cache;
 mod check;
+mod data;
+mod faults;
 mod freshness;
 mod layering;
+mod openp5;
+mod planner;
 mod resume;
 mod run;
 mod schedule;
+mod sweep;
 mod table3;
 mod trouble;
