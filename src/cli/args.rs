@@ -1,30 +1,39 @@
 //! What was typed. Doc comments here are the help.
 
-use clap::{Parser, Subcommand, ValueEnum};
+use super::complete;
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 
 /// Declare an Item Language Model experiment as a TOML pipeline and regenerate its tables, reproducibly
 ///
 /// Exit codes: 0 done; 1 a stage failed; 2 wrong command line or pipeline; 3 files, cache or device; 70 a bug;
 /// 130 interrupted.
+///
+/// Environment: ILM_PIPE_LOG=debug logs what the engine and its workers do to standard error, as `-vv` does; a filter such as
+/// `ilm_pipe::plan=trace,warn` chooses by room. NO_COLOR turns colour off.
 #[derive(Debug, Parser)]
 #[command(name = "ilm-pipe", version, max_term_width = 100)]
 pub struct Args {
     /// Folder of the cache
-    #[arg(long, global = true, value_name = "FOLDER", default_value = "cache")]
+    #[arg(long, global = true, value_name = "FOLDER", default_value = "cache", add = ArgValueCompleter::new(complete::folders))]
     pub cache: PathBuf,
 
     /// Folder that holds `datasets/`
-    #[arg(long, global = true, value_name = "FOLDER", default_value = ".")]
+    #[arg(long, global = true, value_name = "FOLDER", default_value = ".", add = ArgValueCompleter::new(complete::folders))]
     pub project: PathBuf,
 
     /// Say errors only
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Say more: fresh stages, every cause, notes of stages
-    #[arg(long, short, global = true)]
-    pub verbose: bool,
+    /// Say more: fresh stages, every cause, notes of stages; `-vv` also logs what the engine does, `-vvv` in detail
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Log what the engine does, as text or JSON lines [default: text, with `-vv` or ILM_PIPE_LOG]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
 
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = When::Auto)]
@@ -46,19 +55,28 @@ pub enum When {
     Never,
 }
 
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line of text an event
+    Text,
+    /// A JSON object a line an event
+    Json,
+}
+
 /// Which pipeline, with which values.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PipelineArgs {
     /// Pipeline file
-    #[arg(value_name = "PIPELINE")]
+    #[arg(value_name = "PIPELINE", add = ArgValueCompleter::new(complete::pipelines))]
     pub file: PathBuf,
 
     /// Named set of parameters of the file
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::profiles))]
     pub profile: Option<String>,
 
     /// Set a parameter of the file: `--set query_tokens=4`
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", add = ArgValueCompleter::new(complete::parameters))]
     pub set: Vec<String>,
 }
 
@@ -71,7 +89,7 @@ pub enum Command {
         #[command(flatten)]
         pipeline: PipelineArgs,
         /// Stages (or swept stages) to bring up to date, with what they need; all without it
-        #[arg(long, value_name = "STAGE")]
+        #[arg(long, value_name = "STAGE", add = ArgValueCompleter::new(complete::stages))]
         target: Vec<String>,
         /// Slots for stages that run at the same time [default: number of cores]
         #[arg(long, short, value_name = "N")]
@@ -101,10 +119,10 @@ pub enum Command {
     /// Check pipeline files and report every problem; run nothing
     Check {
         /// Pipeline files
-        #[arg(value_name = "PIPELINE", required = true)]
+        #[arg(value_name = "PIPELINE", required = true, add = ArgValueCompleter::new(complete::pipelines))]
         files: Vec<PathBuf>,
         /// Named set of parameters of the files
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::profiles))]
         profile: Option<String>,
         /// Print the outcome as JSON
         #[arg(long)]
@@ -140,6 +158,7 @@ pub enum Command {
         #[command(flatten)]
         pipeline: PipelineArgs,
         /// A stage, or a swept stage for all its arms; without it, one line a stage
+        #[arg(add = ArgValueCompleter::new(complete::stages))]
         stage: Option<String>,
         /// Print JSON
         #[arg(long)]
@@ -151,14 +170,36 @@ pub enum Command {
         #[command(flatten)]
         pipeline: PipelineArgs,
         /// A stage, or a swept stage for all its arms
+        #[arg(add = ArgValueCompleter::new(complete::stages))]
         stage: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
+    /// Print the JSON Schema of pipeline files, for editors
+    Schema,
+    /// Print what a shell reads to complete pipelines, stages, profiles and parameters
+    ///
+    /// bash: `source <(ilm-pipe completions bash)` in ~/.bashrc; zsh: the same with `zsh` in ~/.zshrc, after `compinit`;
+    /// fish: `ilm-pipe completions fish > ~/.config/fish/completions/ilm-pipe.fish`
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     /// Run one stage for a runner: a task on standard input, messages on standard output
     #[command(hide = true)]
     Worker,
+}
+
+/// A shell that can complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// Bash
+    Bash,
+    /// Zsh
+    Zsh,
+    /// Fish
+    Fish,
 }
 
 /// Language of a drawing.

@@ -1,13 +1,16 @@
 //! The command line: what was typed, what was meant, and how the program ends.
 
 mod args;
+pub mod complete;
 mod exit;
 mod failure;
+mod logging;
 mod printer;
 mod settings;
 
-pub use args::{Args, Command, GraphFormat, PipelineArgs};
+pub use args::{Args, Command, GraphFormat, LogFormat, PipelineArgs, Shell};
 pub use exit::ExitStatus;
 pub use failure::Failure;
+pub use logging::Log;
 pub use printer::Printer;
 pub use settings::Settings;

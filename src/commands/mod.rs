@@ -1,12 +1,14 @@
 //! One file a command.
 
 mod check;
+mod completions;
 mod expand;
 mod explain;
 mod graph;
 mod open;
 mod plan;
 mod run;
+mod schema;
 mod show;
 mod state;
 mod worker;
@@ -24,6 +26,10 @@ pub fn run(args: Args) -> ExitStatus {
             return failure.status();
         }
     };
+    if let Some(Err(failure)) = settings.log.as_ref().map(|log| log.start(settings.colour)) {
+        printer.talk(&failure.render(settings.colour));
+        return failure.status();
+    }
     match dispatch(args.command, &settings, printer) {
         Ok(status) => status,
         Err(failure) => {
@@ -83,6 +89,8 @@ fn dispatch(
             stage,
             json,
         } => explain::explain(&pipeline, &stage, json, settings, printer),
+        Command::Schema => schema::schema(printer),
+        Command::Completions { shell } => completions::completions(shell, settings, printer),
         Command::Worker => worker::worker(),
     }
 }

@@ -119,6 +119,7 @@ impl Attempt {
             ));
         }
         let summary = json::read(&self.output.join("summary.json")).unwrap_or_default();
+        let watch = Stopwatch::start();
         let (output, files) = match site.store.commit(&self.output) {
             Ok(committed) => committed,
             Err(
@@ -150,6 +151,14 @@ impl Attempt {
             },
         };
         site.store.publish(&record)?;
+        tracing::debug!(
+            stage = stage.id,
+            output = %output.short(),
+            files = record.files.len(),
+            bytes = record.files.iter().map(|file| file.size).sum::<u64>(),
+            seconds = watch.seconds(),
+            "committed"
+        );
         let outcome = StageOutcome::Done {
             output,
             peak_memory,

@@ -2,6 +2,7 @@
 
 use super::protocol::{WorkerMessage, WorkerTask};
 use super::signals::signal_group;
+use super::worker_log;
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -47,10 +48,12 @@ impl Worker {
         threads: usize,
         position: usize,
         log: PathBuf,
+        engine_log: Option<&str>,
         sender: Sender<FromWorker>,
     ) -> std::io::Result<Self> {
         let mut child = Command::new(program)
             .arg("worker")
+            .envs(engine_log.map(|filter| (worker_log::VARIABLE, filter)))
             .env("RAYON_NUM_THREADS", threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -64,11 +67,17 @@ impl Worker {
             let _ = stdin.write_all(&text);
         }
         let process = child.id();
-        let watcher = std::thread::spawn(move || watch(child, position, &log, &sender));
+        let stage = task.stage.clone();
+        let watcher = std::thread::spawn(move || watch(child, position, &stage, &log, &sender));
         Ok(Self {
             process,
             watcher: Some(watcher),
         })
+    }
+
+    /// Its process id.
+    pub(super) fn process(&self) -> u32 {
+        self.process
     }
 
     /// Asks the worker to save its state and stop, or kills it with everything that it started.
@@ -84,8 +93,15 @@ impl Worker {
     }
 }
 
-fn watch(mut child: Child, position: usize, log: &PathBuf, sender: &Sender<FromWorker>) {
+fn watch(
+    mut child: Child,
+    position: usize,
+    stage: &str,
+    log: &PathBuf,
+    sender: &Sender<FromWorker>,
+) {
     let stderr = child.stderr.take();
+    let stage = stage.to_owned();
     let errors = std::thread::spawn(move || {
         let mut lines = VecDeque::new();
         for line in stderr
@@ -93,6 +109,9 @@ fn watch(mut child: Child, position: usize, log: &PathBuf, sender: &Sender<FromW
             .flat_map(|pipe| BufReader::new(pipe).lines())
         {
             let Ok(line) = line else { break };
+            if worker_log::relay(&stage, &line) {
+                continue;
+            }
             if lines.len() == KEPT_LINES {
                 lines.pop_front();
             }

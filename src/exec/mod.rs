@@ -12,9 +12,11 @@ mod run;
 mod schedule;
 mod signals;
 mod worker;
+mod worker_log;
 
 pub use event::{RunEvent, StageOutcome};
 pub use protocol::{WorkerMessage, WorkerTask};
 pub use run::{ExecError, RunSettings, RunSummary, execute};
 pub use signals::Signals;
 pub use worker::work;
+pub use worker_log::VARIABLE as LOG_VARIABLE;

@@ -3,6 +3,7 @@
 use super::attempt::{Attempt, Site, inputs_of};
 use super::child::{FromWorker, Worker};
 use super::event::{RunEvent, StageOutcome};
+use super::protocol::WorkerMessage;
 use super::schedule::{Resources, Taken, machine_memory};
 use super::signals::Signals;
 use crate::artifact::{Record, Store, StoreError};
@@ -29,6 +30,8 @@ pub struct RunSettings {
     pub project: PathBuf,
     /// Name of the run.
     pub run: String,
+    /// What workers log to their standard error, as in the variable `ILM_PIPE_LOG`; nothing when off.
+    pub log: Option<String>,
     /// What was typed, for the log.
     pub command: Vec<String>,
     /// Slots for stages.
@@ -348,7 +351,16 @@ impl Loop<'_> {
             let Some(record) = self.records[input].clone() else {
                 continue;
             };
-            match self.site.store.verify(&record)? {
+            let watch = Stopwatch::start();
+            let damage = self.site.store.verify(&record)?;
+            tracing::debug!(
+                stage = self.site.pipeline.stages[input].id,
+                output = %record.output.short(),
+                intact = damage.is_none(),
+                seconds = watch.seconds(),
+                "verified"
+            );
+            match damage {
                 None => self.verified[input] = true,
                 Some(damage) => {
                     self.tell(&RunEvent::StageDamaged {
@@ -420,6 +432,7 @@ impl Loop<'_> {
             self.settings.threads,
             index,
             self.site.store.log_path(&key),
+            self.settings.log.as_deref(),
             self.sender.clone(),
         )
         .map_err(ExecError::Start)?;
@@ -427,6 +440,13 @@ impl Loop<'_> {
             seconds: stage.timeout.map(|time| time.as_secs_f64()),
             reached: false,
         };
+        tracing::debug!(
+            stage = stage.id,
+            key = %key.short(),
+            worker = worker.process(),
+            threads = self.settings.threads,
+            "started"
+        );
         self.states[index] = State::Running(Box::new(attempt), worker, taken, limit);
         self.tell(&RunEvent::StageStarted {
             stage: stage.id.clone(),
@@ -456,6 +476,12 @@ impl Loop<'_> {
                 let stage = &self.site.pipeline.stages[index];
                 let key = attempt.key;
                 let watch = attempt.watch;
+                tracing::debug!(
+                    stage = stage.id,
+                    made = matches!(exit.last, Some(WorkerMessage::Done { .. })),
+                    seconds = watch.seconds(),
+                    "ended"
+                );
                 let killed = self.stopping > 0 && exit.last.is_none();
                 let (outcome, record) =
                     attempt.finish(&self.site, stage, &exit, &mut self.planner, limit.reached)?;

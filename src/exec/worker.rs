@@ -8,6 +8,7 @@ use crate::seed::Seed;
 use crate::stages::{self, StageContext};
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
+use std::path::Path;
 
 /// Progress is worth a line this often, in seconds; metrics, notes and the last tick are always.
 const TICK_EVERY: f64 = 0.05;
@@ -24,6 +25,13 @@ pub fn work(input: &mut dyn Read, output: &mut dyn Write) -> std::io::Result<boo
         watch: Stopwatch::start(),
         last_tick: Cell::new(-1.0),
     };
+    tracing::debug!(
+        stage = task.stage,
+        kind = task.kind,
+        inputs = task.inputs.values().map(Vec::len).sum::<usize>(),
+        resumed = has_entries(&task.scratch),
+        "running"
+    );
     let outcome = run(&task, &progress);
     let message = match outcome {
         Ok(()) => WorkerMessage::Done {
@@ -32,6 +40,16 @@ pub fn work(input: &mut dyn Read, output: &mut dyn Write) -> std::io::Result<boo
         Err(_) if progress.stopped.get() => WorkerMessage::Stopped,
         Err(text) => WorkerMessage::Failed { text },
     };
+    let ended = match &message {
+        WorkerMessage::Done { .. } => "done",
+        WorkerMessage::Stopped => "stopped",
+        _ => "failed",
+    };
+    tracing::debug!(
+        stage = task.stage,
+        seconds = progress.watch.seconds(),
+        "{ended}"
+    );
     progress.send(&message)?;
     Ok(matches!(message, WorkerMessage::Done { .. }))
 }
@@ -95,6 +113,11 @@ impl Progress for LineProgress<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether an earlier attempt left something in the folder.
+fn has_entries(folder: &Path) -> bool {
+    fs_err::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// `VmHWM` of this process, in bytes.

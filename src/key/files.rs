@@ -86,10 +86,18 @@ impl FileHashes {
         let before = Stamp::of(&fs_err::metadata(path)?);
         if let Some(known) = self.known.get(&name) {
             if known.stamp == before {
+                tracing::trace!(file = name, "unchanged since it was hashed");
                 return Ok(known.hash);
             }
         }
+        let watch = clock::Stopwatch::start();
         let hash = hash_file(path)?;
+        tracing::debug!(
+            file = name,
+            bytes = before.size,
+            seconds = watch.seconds(),
+            "hashed"
+        );
         let after = Stamp::of(&fs_err::metadata(path)?);
         let age = clock::since_epoch_ns() - after.modified_ns.max(after.changed_ns);
         if before == after && age > AT_REST.as_nanos() as i128 {

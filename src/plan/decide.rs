@@ -2,6 +2,7 @@
 
 use super::{Cause, PlanError, Verdict};
 use crate::artifact::{Damage, Record, Store};
+use crate::clock;
 use crate::key::{FileError, FileHashes, Fingerprint, Hash, InputHash, difference};
 use crate::spec::{Pipeline, StageSpec};
 use crate::stages::ArtifactKind;
@@ -53,6 +54,29 @@ impl<'a> Planner<'a> {
     /// Judges a stage of which perhaps not all inputs are there. `inputs` are the positions of the stages that it
     /// reads, in the order of [`StageSpec::input_ids`].
     pub fn judge(
+        &mut self,
+        stage: &StageSpec,
+        inputs: &[usize],
+        resolved: &[Option<Resolved>],
+    ) -> Result<Verdict, PlanError> {
+        let watch = clock::Stopwatch::start();
+        let verdict = self.verdict(stage, inputs, resolved)?;
+        let (word, causes) = match &verdict {
+            Verdict::Fresh { .. } => ("fresh", 0),
+            Verdict::Dirty { causes, .. } => ("dirty", causes.len()),
+            Verdict::Pending { causes, .. } => ("pending", causes.len()),
+        };
+        tracing::debug!(
+            stage = stage.id,
+            verdict = word,
+            causes,
+            seconds = watch.seconds(),
+            "judged"
+        );
+        Ok(verdict)
+    }
+
+    fn verdict(
         &mut self,
         stage: &StageSpec,
         inputs: &[usize],

@@ -2,6 +2,7 @@
 
 use super::{ArtifactKind, Port, Problem, SourceFile, Stage, StageContext, StageError};
 use crate::progress::{Progress, Stopped};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
@@ -32,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// `{"folder", "kind", "matrix"}`.
 ///
 /// Both of its output streams go to the stage's log. An exit status other than 0 fails the stage.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProgramStage {
     /// The program and its arguments. There is no shell unless one is named: `["sh", "-c", "…"]`.

@@ -5,11 +5,12 @@ use crate::eval::Scores;
 use crate::eval::paper::{PaperTable, TABLES};
 use crate::formats::json;
 use crate::tables::{Arm, SemanticConsistency, Substitutes};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Parameters of `table`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Table {
     /// What the rows and columns are. Default `semantic-consistency`, the only layout so far.
@@ -33,7 +34,7 @@ pub struct Table {
 }
 
 /// What the rows and columns of a table are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
     /// A row a task, a column an arm: Tables 2, 3, 9 and 10 of the paper.
@@ -42,7 +43,7 @@ pub enum Layout {
 }
 
 /// One column: which of the scores it shows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableColumn {
     /// The header.
