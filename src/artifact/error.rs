@@ -1,5 +1,6 @@
 //! What can go wrong with the cache.
 
+use std::io;
 use std::path::PathBuf;
 
 /// The cache could not be read or written. Nothing that was in it is lost.
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 pub enum StoreError {
     /// The operating system refused; the message names the path.
     #[error("the cache could not be used")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     /// A stage wrote something that is no artifact.
     #[error("`{}` is {what}, but an artifact holds only files and folders", path.display())]
     NotAFile {
@@ -27,12 +28,38 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// What to do next.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io(error) => hint_of(error.kind()),
+            Self::NotAFile { .. } => Some("let the stage write a copy of what it points to"),
+            Self::Empty => Some(
+                "a stage must leave at least one file in its output folder, which is `$ILM_OUTPUT` for a command",
+            ),
+            Self::Name { .. } => Some("names of files are part of an artifact's hash and must be UTF-8"),
+        }
+    }
+}
+
+fn hint_of(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
+            "make room on the disk, or choose another folder with `--cache`; what is finished is kept",
+        ),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Some("the cache must be writable for a run; `--cache` chooses another folder")
+        }
+        _ => None,
+    }
+}
+
 impl From<crate::key::FileError> for StoreError {
     fn from(error: crate::key::FileError) -> Self {
         match error {
             crate::key::FileError::Io(error) => Self::Io(error),
             missing @ crate::key::FileError::Missing { .. } => {
-                Self::Io(std::io::Error::other(missing.to_string()))
+                Self::Io(io::Error::other(missing.to_string()))
             }
         }
     }

@@ -5,6 +5,8 @@ pub mod complete;
 mod exit;
 mod failure;
 mod logging;
+#[cfg(test)]
+mod messages;
 mod printer;
 mod settings;
 

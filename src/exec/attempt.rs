@@ -11,6 +11,7 @@ use crate::plan::Planner;
 use crate::spec::{Pipeline, StageSpec};
 use crate::stages::InputArtifact;
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -103,7 +104,10 @@ impl Attempt {
             Ok(now) => now,
             Err(error) => {
                 site.store.abandon(&self.key)?;
-                return failed(error.to_string());
+                let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                return failed(format!(
+                    "{why}, though it was there when the stage started, so the result is not recorded; run again"
+                ));
             }
         };
         if now != self.sources {
@@ -126,7 +130,10 @@ impl Attempt {
                 error @ (StoreError::Empty | StoreError::NotAFile { .. } | StoreError::Name { .. }),
             ) => {
                 site.store.abandon(&self.key)?;
-                return failed(error.to_string());
+                return failed(match error.hint() {
+                    Some(hint) => format!("{error}\nhint: {hint}"),
+                    None => error.to_string(),
+                });
             }
             Err(error) => return Err(error),
         };

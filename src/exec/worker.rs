@@ -15,7 +15,14 @@ const TICK_EVERY: f64 = 0.05;
 
 /// Reads one task from `input`, runs it and writes messages to `output`. Returns whether the artifact was made.
 pub fn work(input: &mut dyn Read, output: &mut dyn Write) -> std::io::Result<bool> {
-    let task: WorkerTask = serde_json::from_reader(input)?;
+    let task: WorkerTask = serde_json::from_reader(input).map_err(|error| {
+        std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            format!(
+                "standard input is no task ({error}); `ilm-pipe run` starts workers and hands them one"
+            ),
+        )
+    })?;
     signals::die_with(task.runner)?;
     let stop = signals::stop_flag()?;
     let progress = LineProgress {
@@ -55,9 +62,19 @@ pub fn work(input: &mut dyn Read, output: &mut dyn Write) -> std::io::Result<boo
 }
 
 fn run(task: &WorkerTask, progress: &dyn Progress) -> Result<(), String> {
-    let kind = stages::find(&task.kind)
-        .ok_or_else(|| format!("this program knows no kind `{}`", task.kind))?;
-    let stage = (kind.from_json)(task.params.clone()).map_err(|error| error.to_string())?;
+    let kind = stages::find(&task.kind).ok_or_else(|| {
+        format!(
+            "this program ({}) knows no kind `{}`; runner and worker must be the same version",
+            env!("CARGO_PKG_VERSION"),
+            task.kind
+        )
+    })?;
+    let stage = (kind.from_json)(task.params.clone()).map_err(|error| {
+        format!(
+            "the kind `{}` cannot read its parameters: {error}",
+            task.kind
+        )
+    })?;
     let context = StageContext {
         inputs: task.inputs.clone(),
         project: task.project.clone(),

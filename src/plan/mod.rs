@@ -112,7 +112,8 @@ impl PlanError {
                 source: FileError::Missing { hint, .. },
                 ..
             } if !hint.is_empty() => Some(hint),
-            _ => None,
+            Self::File { .. } => None,
+            Self::Store(error) => error.hint(),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::declared::{STAGE_KEYS, Stages, declare};
 use super::document::{Document, ReadFile, read, wrong_type};
 use super::inputs::{Inputs, Link};
 use super::interpolate::interpolate;
-use super::matrix::{ArmLookup, ParamsOnly};
+use super::matrix::{ArmLookup, OUTSIDE_OF_STAGES, ParamsOnly};
 use super::names::suggest;
 use super::parameters::Reading;
 use super::params::{Params, resolve};
@@ -71,7 +71,7 @@ fn build(
     let (name, title) = names(path, &document, &params, findings);
     let seed = match &document.seed {
         None => Some(1),
-        Some(entry) => interpolate(&entry.node, &mut ParamsOnly(&params), findings)
+        Some(entry) => interpolate(&entry.node, &mut outside(&params), findings)
             .and_then(|node| read_seed("`seed`", &node, findings)),
     };
     let all = Builder {
@@ -92,6 +92,13 @@ fn build(
     })
 }
 
+fn outside(params: &Params) -> ParamsOnly<'_> {
+    ParamsOnly {
+        params,
+        no_matrix: OUTSIDE_OF_STAGES,
+    }
+}
+
 /// The name, by default the file's, and the title, by default the name.
 fn names(
     path: &Path,
@@ -100,7 +107,7 @@ fn names(
     findings: &mut Findings,
 ) -> (String, String) {
     let mut text = |node: &Option<Node>| {
-        let node = interpolate(node.as_ref()?, &mut ParamsOnly(params), findings)?;
+        let node = interpolate(node.as_ref()?, &mut outside(params), findings)?;
         node.value.plain_text()
     };
     let stem = || {

@@ -37,7 +37,11 @@ pub(super) fn axes(
     findings: &mut Findings,
 ) -> Option<Vec<Axis>> {
     let raw = matrix;
-    let matrix = interpolate(matrix, &mut ParamsOnly(params), findings)?;
+    let mut lookup = ParamsOnly {
+        params,
+        no_matrix: ITS_OWN,
+    };
+    let matrix = interpolate(matrix, &mut lookup, findings)?;
     let Value::Table(entries) = &matrix.value else {
         findings.add(wrong_type(
             &format!("stage `{stage}`: `matrix`"),
@@ -60,12 +64,19 @@ pub(super) fn axes(
     let axes: Vec<Axis> = axes.into_iter().collect::<Option<_>>()?;
     let arms = axes
         .iter()
-        .try_fold(1usize, |arms, axis| arms.checked_mul(axis.values.len()));
-    if arms.is_none_or(|arms| arms > MOST_ARMS) {
-        findings.add(Finding::new(
-            matrix.span,
-            format!("stage `{stage}`: the matrix has more than {MOST_ARMS} arms"),
-        ));
+        .fold(1usize, |arms, axis| arms.saturating_mul(axis.values.len()));
+    if arms > MOST_ARMS {
+        let sizes: Vec<String> = axes
+            .iter()
+            .map(|axis| format!("{} of `{}`", axis.values.len(), axis.name))
+            .collect();
+        findings.add(
+            Finding::new(
+                matrix.span,
+                format!("stage `{stage}`: the matrix has {arms} arms, but at most {MOST_ARMS} are allowed"),
+            )
+            .hint(format!("every combination is an arm: {}", sizes.join(" times "))),
+        );
         return None;
     }
     Some(axes)
@@ -230,22 +241,28 @@ pub(super) fn arms(axes: &[Axis]) -> Vec<Vec<usize>> {
     arms
 }
 
-/// References of a matrix itself: to parameters only.
-pub(super) struct ParamsOnly<'a>(pub(super) &'a Params);
+/// References of what belongs to no arm: to parameters only.
+pub(super) struct ParamsOnly<'a> {
+    pub(super) params: &'a Params,
+    /// What is said of `${matrix…}`.
+    pub(super) no_matrix: &'static str,
+}
+
+/// Of the pipeline's own keys.
+pub(super) const OUTSIDE_OF_STAGES: &str = "only a stage with a matrix has matrix values";
+/// Of a matrix itself.
+const ITS_OWN: &str = "a matrix cannot refer to its own values";
 
 impl Lookup for ParamsOnly<'_> {
     fn value(&mut self, path: &[&str], at: Span, findings: &mut Findings) -> Option<Node> {
         if path[0] == "matrix" {
             findings.add(Finding::new(
                 at,
-                format!(
-                    "`${{{}}}`: a matrix cannot refer to its own values",
-                    path.join(".")
-                ),
+                format!("`${{{}}}`: {}", path.join("."), self.no_matrix),
             ));
             return None;
         }
-        self.0.find(path, at, findings).cloned()
+        self.params.find(path, at, findings).cloned()
     }
 }
 

@@ -87,6 +87,7 @@ mod tests;
 mod value;
 
 pub use expand::expand;
+pub use names::suggest;
 pub use outline::{Outline, outline};
 pub use pipeline::{Location, Pipeline, StageSpec};
 pub use problem::{RelatedPlace, SpecErrors, SpecProblem};

@@ -6,8 +6,12 @@ mod support;
 
 mod cache;
 mod check;
+mod endings;
 mod freshness;
 mod layering;
+mod log;
+mod mutations;
 mod resume;
 mod run;
+mod shell;
 mod table3;

@@ -11,7 +11,7 @@ mod parameters;
 mod ranges;
 
 use super::declared::STAGE_KEYS;
-use crate::stages::{Kind, Port};
+use crate::stages::{ArtifactKind, Kind, Port};
 use parameters::{Reference, or_reference};
 use serde_json::{Map, Value, json};
 
@@ -85,6 +85,21 @@ pub fn schema(kinds: &[Kind]) -> Value {
     })
 }
 
+/// What the docs of a kind say of the parameter at `path`.
+pub(super) fn about(kind: &Kind, path: &[String]) -> Option<String> {
+    let mut place = &parameters::plain(kind);
+    for part in path {
+        let inner = if part.bytes().all(|byte| byte.is_ascii_digit()) {
+            &place["items"]
+        } else {
+            &place["properties"][part]
+        };
+        place = inner;
+    }
+    let text = place["description"].as_str()?;
+    Some(text.trim_end_matches('.').to_owned())
+}
+
 fn definition_name(kind: &Kind) -> String {
     format!("stage.{}", kind.name)
 }
@@ -124,7 +139,12 @@ fn common(key: &str) -> Option<Value> {
 }
 
 fn matrix() -> Value {
-    let value = json!({"type": ["string", "number", "boolean"]});
+    let text = or_reference(json!({
+        "description": "Part of the stage's id: no brackets, commas, `=`, `*`, no spaces around it",
+        "type": "string",
+        "pattern": r"^[^\s\[\],=*]([^\[\],=*]*[^\s\[\],=*])?$",
+    }));
+    let value = json!({"anyOf": [text, {"type": ["number", "boolean"]}]});
     or_reference(json!({
         "description": "Axes; every combination of values is a stage of its own, `name[axis=value]`.",
         "type": "object",
@@ -285,8 +305,15 @@ fn input(port: &Port) -> Value {
         (true, false) => "One or more stages",
         (true, true) => "Any number of stages",
     };
+    let making = if port.accepts.len() == ArtifactKind::ALL.len() {
+        String::new()
+    } else if port.arity.takes_many() {
+        format!(" that make {}", kinds.join(" or "))
+    } else {
+        format!(" that makes {}", kinds.join(" or "))
+    };
     json!({
-        "description": format!("{many} that makes {}.", kinds.join(" or ")),
+        "description": format!("{many}{making}."),
         "anyOf": [reference, list],
     })
 }

@@ -20,7 +20,7 @@ impl Reference {
             Self::Alone => json!({
                 "description": "The value of a parameter or of the stage's matrix, with its type: `${name}`, `${matrix.axis}`",
                 "type": "string",
-                "pattern": r"^\$\{[^{}]+\}$",
+                "pattern": r"^\$\{\s*[A-Za-z0-9_-]+\s*(\.\s*[A-Za-z0-9_-]+\s*)*\}$",
             }),
             Self::Inside => json!({
                 "description": "A text with values of parameters in it: `${name}`",
@@ -43,14 +43,20 @@ const ABOUT: [&str; 4] = ["title", "description", "default", "examples"];
 
 /// The parameters of a kind as an object schema.
 pub(super) fn of(kind: &Kind) -> Value {
+    let mut schema = plain(kind);
+    ranges::add(kind, &mut schema);
+    open_inside(&mut schema);
+    schema
+}
+
+/// The parameters without ranges and references.
+pub(super) fn plain(kind: &Kind) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
     let mut schema = (kind.schema)(&mut settings.into_generator()).to_value();
     without_null(&mut schema);
     plain_numbers(&mut schema);
     plain_words(&mut schema);
-    ranges::add(kind, &mut schema);
-    open_inside(&mut schema);
     schema
 }
 
@@ -116,7 +122,10 @@ fn plain_numbers(schema: &mut Value) {
 fn plain_words(schema: &mut Value) {
     each_part(schema, &mut |part| {
         if let Some(Value::String(text)) = part.get_mut("description") {
-            *text = text.replace('\n', " ").replace("[`", "`").replace("`]", "`");
+            *text = text
+                .replace('\n', " ")
+                .replace("[`", "`")
+                .replace("`]", "`");
         }
     });
 }

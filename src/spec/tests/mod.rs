@@ -1,5 +1,6 @@
 //! The room as a whole: what files mean, and what a person reads when one is wrong.
 
+mod broken;
 mod expanding;
 mod messages;
 mod properties;
