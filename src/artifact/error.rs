@@ -37,7 +37,9 @@ impl StoreError {
             Self::Empty => Some(
                 "a stage must leave at least one file in its output folder, which is `$ILM_OUTPUT` for a command",
             ),
-            Self::Name { .. } => Some("names of files are part of an artifact's hash and must be UTF-8"),
+            Self::Name { .. } => {
+                Some("names of files are part of an artifact's hash and must be UTF-8")
+            }
         }
     }
 }

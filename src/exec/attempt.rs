@@ -104,7 +104,9 @@ impl Attempt {
             Ok(now) => now,
             Err(error) => {
                 site.store.abandon(&self.key)?;
-                let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                let why = error
+                    .source()
+                    .map_or_else(|| error.to_string(), ToString::to_string);
                 return failed(format!(
                     "{why}, though it was there when the stage started, so the result is not recorded; run again"
                 ));

@@ -299,9 +299,8 @@ impl Loop<'_> {
         to_judge: &mut Vec<usize>,
     ) -> Result<(), ExecError> {
         let stage = &self.site.pipeline.stages[index];
-        let store = self.site.store;
         // On a read-only cache a fresh pipeline can still be read; only the memory of "before" is lost.
-        let noted = store.note_last(&self.site.pipeline.name, &stage.id, &record.key);
+        let noted = self.planner.note_last(&stage.id, record.key);
         if self.ran[index] {
             noted?;
         }

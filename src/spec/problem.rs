@@ -190,7 +190,10 @@ impl Findings {
 
     /// Sorts by place and looks the places up.
     pub(super) fn into_errors(mut self, sources: Sources) -> SpecErrors {
-        let crowded = self.at_place.iter().filter(|(_, count)| **count > MOST_AT_A_PLACE);
+        let crowded = self
+            .at_place
+            .iter()
+            .filter(|(_, count)| **count > MOST_AT_A_PLACE);
         for (span, count) in crowded {
             let more = count - MOST_AT_A_PLACE;
             if let Some(last) = self.list.iter_mut().rfind(|finding| finding.span == *span) {

@@ -144,10 +144,6 @@ impl ProgramStage {
     fn environment(&self, command: &mut Command, context: &StageContext<'_>) {
         command.env_clear();
         for name in PASSED_ON {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "the one place that hands the caller's environment to a program"
-            )]
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }

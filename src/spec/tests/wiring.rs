@@ -72,9 +72,7 @@ fn matrices() {
     let many = format!(
         "[stage.a]\nkind = 'ingest'\nsource = 'x'\n[stage.a.matrix]\na = [{axis}]\nb = [{axis}]\n"
     );
-    assert!(
-        problems_of(&many).starts_with("error: stage `a`: the matrix has")
-    );
+    assert!(problems_of(&many).starts_with("error: stage `a`: the matrix has"));
 }
 
 #[test]
