@@ -71,20 +71,6 @@ impl Store {
         self.root.join("runs").join(format!("{run}.jsonl"))
     }
 
-    /// The names of the runs that have an event log, oldest first.
-    pub fn run_names(&self) -> Vec<String> {
-        let mut names: Vec<String> = fs_err::read_dir(self.root.join("runs"))
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| {
-                let name = entry.ok()?.file_name().into_string().ok()?;
-                Some(name.strip_suffix(".jsonl")?.to_owned())
-            })
-            .collect();
-        names.sort_unstable();
-        names
-    }
-
     /// Reads the record of a key. One that cannot be read is a miss.
     pub fn record(&self, key: &Hash) -> Option<Record> {
         let bytes = read_small(&self.record_path(key))?;

@@ -2,7 +2,6 @@
 //!
 //! The shell starts the program for every press of a key, so files are read for their names only; nothing is planned.
 
-use crate::artifact::Store;
 use crate::spec::{self, LoadOptions, Outline};
 use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter as _};
 use std::ffi::OsStr;
@@ -80,15 +79,6 @@ pub(super) fn stages(current: &OsStr) -> Vec<CompletionCandidate> {
     starting(current, line.outline().stages)
 }
 
-/// The runs in the cache, newest first.
-pub(super) fn runs(current: &OsStr) -> Vec<CompletionCandidate> {
-    let runs = Store::at(&Line::typed().cache()).run_names();
-    starting(
-        current,
-        runs.into_iter().rev().map(|run| (run, String::new())),
-    )
-}
-
 fn starting(
     current: &OsStr,
     candidates: impl IntoIterator<Item = (String, String)>,
@@ -137,21 +127,6 @@ impl Line {
         self.pipeline()
             .map_or_else(Outline::default, |file| spec::outline(&file))
     }
-
-    /// What `--cache` says; bash cuts `--cache=x` into three words.
-    fn cache(&self) -> PathBuf {
-        let mut words = self.words.iter();
-        while let Some(word) = words.next() {
-            if let Some(folder) = word.strip_prefix("--cache=") {
-                return folder.into();
-            }
-            if word == "--cache" {
-                let folder = words.next().filter(|word| *word != "=").or(words.next());
-                return folder.map_or_else(|| "cache".into(), PathBuf::from);
-            }
-        }
-        "cache".into()
-    }
 }
 
 #[cfg(test)]
@@ -161,18 +136,6 @@ mod tests {
     fn line(words: &[&str]) -> Line {
         Line {
             words: words.iter().map(|word| (*word).to_owned()).collect(),
-        }
-    }
-
-    #[test]
-    fn the_cache_is_read_off_the_line() {
-        for (words, expected) in [
-            (&["run"][..], "cache"),
-            (&["--cache", "x", "run"], "x"),
-            (&["--cache=x", "run"], "x"),
-            (&["run", "--cache", "=", "x"], "x"),
-        ] {
-            assert_eq!(line(words).cache(), Path::new(expected), "{words:?}");
         }
     }
 

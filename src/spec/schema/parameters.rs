@@ -139,13 +139,15 @@ fn each_part(schema: &mut Value, visit: &mut dyn FnMut(&mut Map<String, Value>))
         }
     }
     if let Some(Value::Object(properties)) = part.get_mut("properties") {
-        properties
-            .values_mut()
-            .for_each(|inner| each_part(inner, visit));
+        for inner in properties.values_mut() {
+            each_part(inner, visit);
+        }
     }
     for key in ["anyOf", "oneOf", "allOf"] {
         if let Some(Value::Array(choices)) = part.get_mut(key) {
-            choices.iter_mut().for_each(|inner| each_part(inner, visit));
+            for inner in choices {
+                each_part(inner, visit);
+            }
         }
     }
     visit(part);
