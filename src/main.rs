@@ -13,8 +13,5 @@ fn main() -> ExitCode {
     // A shell that wants candidates is answered here, and the program ends.
     CompleteEnv::with_factory(Args::command).complete();
     let args = Args::parse();
-    // A panic has printed its message; the code tells scripts that it is a bug and no wrong input.
-    std::panic::catch_unwind(|| ilm_pipe::commands::run(args))
-        .unwrap_or(ExitStatus::Bug)
-        .into()
+    ExitStatus::guard(|| ilm_pipe::commands::run(args)).into()
 }

@@ -48,3 +48,14 @@ pub struct Record {
     /// Where it came from.
     pub origin: Origin,
 }
+
+/// What the cache has under a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lookup {
+    /// Nothing.
+    Missing,
+    /// Something that is not as it was written.
+    Damaged,
+    /// The record.
+    Found(Box<Record>),
+}

@@ -5,15 +5,24 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 
+/// Shown below the help of the program.
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  done; `plan`: whatever it says
+    1  a stage failed, or could not run because of one that did
+    2  wrong command line or pipeline; `plan --exit-code`: something would run
+    3  files, cache or devices: something outside the pipeline
+   70  a bug of this program
+  130  interrupted";
+
 /// Declare an Item Language Model experiment as a TOML pipeline and regenerate its tables, reproducibly
 ///
-/// Exit codes: 0 done; 1 a stage failed; 2 wrong command line or pipeline; 3 files, cache or device; 70 a bug;
-/// 130 interrupted.
+/// Stages whose results are in the cache are not run again; `plan` and `explain` say why one would be.
 ///
 /// Environment: ILM_PIPE_LOG=debug logs what the engine and its workers do to standard error, as `-vv` does; a filter such as
 /// `ilm_pipe::plan=trace,warn` chooses by room. NO_COLOR turns colour off.
 #[derive(Debug, Parser)]
-#[command(name = "ilm-pipe", version, max_term_width = 100)]
+#[command(name = "ilm-pipe", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Args {
     /// Folder of the cache
     #[arg(long, global = true, value_name = "FOLDER", default_value = "cache", add = ArgValueCompleter::new(complete::folders))]
@@ -80,6 +89,46 @@ pub struct PipelineArgs {
     pub set: Vec<String>,
 }
 
+/// How a pipeline is run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArgs {
+    /// Stages (or swept stages) to bring up to date, with what they need; all without it
+    #[arg(long, value_name = "STAGE", add = ArgValueCompleter::new(complete::stages))]
+    pub target: Vec<String>,
+
+    /// Stages to bring up to date with everything after them, and what all of that needs
+    #[arg(long, value_name = "STAGE", add = ArgValueCompleter::new(complete::stages))]
+    pub downstream: Vec<String>,
+
+    /// Only what failed, was stopped or was kept from running in the last run of this pipeline and profile
+    #[arg(long, conflicts_with_all = ["target", "downstream"])]
+    pub retry_failed: bool,
+
+    /// Slots for stages that run at the same time; a stage takes as many as its `cpus` [default: number of cores]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
+
+    /// Threads of each stage [default: number of cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+
+    /// GPUs to hand out to stages that ask for `gpus`, as `0,1` [default: those of CUDA_VISIBLE_DEVICES, or else all]
+    #[arg(long, value_name = "IDS")]
+    pub gpus: Option<String>,
+
+    /// After a failure, run everything that does not need the failed stage
+    #[arg(long)]
+    pub keep_going: bool,
+
+    /// After a failure, stop what is running, too; without it, running stages go on to their end
+    #[arg(long, conflicts_with = "keep_going")]
+    pub fail_fast: bool,
+
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -88,21 +137,9 @@ pub enum Command {
         /// The pipeline.
         #[command(flatten)]
         pipeline: PipelineArgs,
-        /// Stages (or swept stages) to bring up to date, with what they need; all without it
-        #[arg(long, value_name = "STAGE", add = ArgValueCompleter::new(complete::stages))]
-        target: Vec<String>,
-        /// Slots for stages that run at the same time [default: number of cores]
-        #[arg(long, short, value_name = "N")]
-        jobs: Option<usize>,
-        /// Threads of each stage [default: number of cores]
-        #[arg(long, value_name = "N")]
-        threads: Option<usize>,
-        /// After a failure, run what does not depend on it
-        #[arg(long)]
-        keep_going: bool,
-        /// Print the outcome as JSON
-        #[arg(long)]
-        json: bool,
+        /// How.
+        #[command(flatten)]
+        options: RunArgs,
     },
     /// Say what a run would do, and why; run nothing
     Plan {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub const VARIABLE: &str = "COMPLETE";
 
 /// Options of which the next word is a value and no pipeline.
-const WITH_VALUE: [&str; 10] = [
+const WITH_VALUE: [&str; 12] = [
     "--cache",
     "--project",
     "--color",
@@ -19,6 +19,8 @@ const WITH_VALUE: [&str; 10] = [
     "--profile",
     "--set",
     "--target",
+    "--downstream",
+    "--gpus",
     "--jobs",
     "-j",
     "--threads",

@@ -10,8 +10,6 @@ use std::error::Error;
 
 const BUG: &str =
     "this is a bug of ilm-pipe, not of the pipeline; please report it with the pipeline file";
-const START: &str = "each stage runs in a process of its own: the program's file must still be there, and the limits on processes and \
-    memory must leave room for one more; `--jobs 1` needs the least";
 
 /// A closed list of what can end the program.
 #[derive(Debug)]
@@ -52,12 +50,9 @@ impl Failure {
                 .map(|error| titled(&chain(error), error.hint()))
                 .collect::<Vec<_>>()
                 .join("\n\n"),
-            Self::Exec(ExecError::Plan(error)) => titled(&chain(error), error.hint()),
-            Self::Exec(ExecError::Store(error)) | Self::Store(error) => {
-                titled(&chain(error), error.hint())
-            }
-            Self::Exec(error @ ExecError::Start(_)) => titled(&chain(error), Some(START)),
             Self::Graph(error) => titled(&chain(error), Some(BUG)),
+            Self::Exec(error) => titled(&chain(error), error.hint()),
+            Self::Store(error) => titled(&chain(error), error.hint()),
             Self::Io(error) => titled(&chain(error), None),
         }
     }

@@ -55,6 +55,7 @@ fn store_errors() -> Vec<(&'static str, StoreError)> {
         StoreError::Io(_) => StoreError::Io(denied()),
         StoreError::NotAFile { .. } => StoreError::NotAFile { path: "cache/v1/tmp/abcd/link".into(), what: "a link" },
         StoreError::Empty => StoreError::Empty,
+        StoreError::Damaged { .. } => StoreError::Damaged { stage: "cf".to_owned(), damage: Damage::Missing },
         StoreError::Name { .. } => StoreError::Name { path: "cache/v1/tmp/abcd/caf\u{fffd}".into() },
     })
 }
@@ -65,6 +66,7 @@ fn file_errors() -> Vec<(&'static str, FileError)> {
             path: "datasets/ml-1m/ratings.dat".into(),
             hint: "put `ratings.dat` and `movies.dat` into `datasets/ml-1m`".to_owned(),
         },
+        FileError::Restless { .. } => FileError::Restless { path: "datasets/ml-1m/ratings.dat".into() },
         FileError::Io(_) => FileError::Io(denied()),
     })
 }
@@ -86,6 +88,7 @@ fn exec_errors() -> Vec<(&'static str, ExecError)> {
         ExecError::Store(_) => ExecError::Store(StoreError::Io(full())),
         ExecError::Plan(_) => ExecError::Plan(PlanError::Store(StoreError::Io(denied()))),
         ExecError::Start(_) => ExecError::Start(io::Error::from_raw_os_error(libc::EAGAIN)),
+        ExecError::Gpus { .. } => ExecError::Gpus { stages: vec![("phase1".to_owned(), 2)], there: 1 },
     })
 }
 
@@ -146,10 +149,15 @@ fn every_error_of_the_engine_says_what_and_what_next() {
 fn damages() -> Vec<(&'static str, Damage)> {
     let path = || "factors.safetensors".to_owned();
     every!(Damage {
+        Damage::Record => Damage::Record,
         Damage::Missing => Damage::Missing,
         Damage::FileMissing { .. } => Damage::FileMissing { path: path() },
         Damage::Size { .. } => Damage::Size { path: path(), expected: 2048, found: 1024 },
         Damage::Content { .. } => Damage::Content { path: path() },
+        Damage::Unreadable { .. } => Damage::Unreadable {
+            path: path(), reason: "Input/output error (os error 5)".to_owned(),
+        },
+        Damage::Unexpected { .. } => Damage::Unexpected { path: "notes.txt".to_owned() },
     })
 }
 

@@ -10,7 +10,7 @@ mod messages;
 mod printer;
 mod settings;
 
-pub use args::{Args, Command, GraphFormat, LogFormat, PipelineArgs, Shell};
+pub use args::{Args, Command, GraphFormat, LogFormat, PipelineArgs, RunArgs, Shell};
 pub use exit::ExitStatus;
 pub use failure::Failure;
 pub use logging::Log;

@@ -26,6 +26,8 @@ pub struct Settings {
     pub command: Vec<String>,
     /// This program.
     pub program: PathBuf,
+    /// `CUDA_VISIBLE_DEVICES` of the caller: the devices that this process may use.
+    pub visible_gpus: Option<String>,
     /// Cores that this process may use.
     pub cores: usize,
 }
@@ -59,6 +61,7 @@ impl Settings {
             log,
             command: std::env::args().collect(),
             program: std::env::current_exe()?,
+            visible_gpus: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
         })
     }

@@ -9,6 +9,7 @@ mod open;
 mod plan;
 mod run;
 mod schema;
+mod selection;
 mod show;
 mod state;
 mod worker;
@@ -45,23 +46,7 @@ fn dispatch(
     printer: Printer,
 ) -> Result<ExitStatus, Failure> {
     match command {
-        Command::Run {
-            pipeline,
-            target,
-            jobs,
-            threads,
-            keep_going,
-            json,
-        } => {
-            let options = run::RunOptions {
-                target,
-                jobs,
-                threads,
-                keep_going,
-                json,
-            };
-            run::run(&pipeline, &options, settings, printer)
-        }
+        Command::Run { pipeline, options } => run::run(&pipeline, &options, settings, printer),
         Command::Plan {
             pipeline,
             exit_code,

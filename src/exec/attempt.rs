@@ -2,6 +2,7 @@
 
 use super::child::Exit;
 use super::event::StageOutcome;
+use super::evidence::Evidence;
 use super::protocol::{WorkerMessage, WorkerTask};
 use crate::artifact::{KeyLock, Origin, Record, Store, StoreError};
 use crate::clock::{self, Stopwatch};
@@ -11,7 +12,6 @@ use crate::plan::Planner;
 use crate::spec::{Pipeline, StageSpec};
 use crate::stages::InputArtifact;
 use std::collections::BTreeMap;
-use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub(super) struct Attempt {
     pub(super) key: Hash,
     fingerprint: Fingerprint,
-    sources: Vec<(PathBuf, Hash)>,
+    evidence: Evidence,
     output: PathBuf,
     started_ns: i128,
     pub(super) watch: Stopwatch,
@@ -45,11 +45,12 @@ impl Attempt {
         stage: &StageSpec,
         key: Hash,
         fingerprint: Fingerprint,
-        sources: Vec<(PathBuf, Hash)>,
+        evidence: Evidence,
         inputs: BTreeMap<String, Vec<InputArtifact>>,
         lock: KeyLock,
     ) -> Result<(Self, WorkerTask), StoreError> {
         let (output, scratch) = site.store.begin(&key)?;
+        evidence.claim(&scratch)?;
         let absolute = |path: &Path| std::path::absolute(path).map_err(StoreError::from);
         let task = WorkerTask {
             stage: stage.id.clone(),
@@ -62,11 +63,12 @@ impl Attempt {
             scratch: absolute(&scratch)?,
             device: "cpu".to_owned(),
             runner: std::process::id(),
+            lock: lock.file(),
         };
         let attempt = Self {
             key,
             fingerprint,
-            sources,
+            evidence,
             output,
             started_ns: clock::since_epoch_ns(),
             watch: Stopwatch::start(),
@@ -92,37 +94,28 @@ impl Attempt {
                 return match other {
                     _ if timed_out => failed(format!(
                         "it took longer than its `timeout` of {}; what it saved is kept, so the next run goes on from there",
-                        clock::human(stage.timeout.unwrap_or_default().as_secs_f64())
+                        clock::human(stage.execution.timeout.unwrap_or_default().as_secs_f64())
                     )),
                     Some(WorkerMessage::Stopped) => Ok((StageOutcome::Stopped, None)),
-                    Some(WorkerMessage::Failed { text }) => failed(text.clone()),
+                    Some(WorkerMessage::Failed { text, .. }) => failed(text.clone()),
                     _ => failed(exit.explain()),
                 };
             }
         };
-        let now = match planner.source_hashes(stage, false) {
+        let now = match planner.sources(stage, false) {
             Ok(now) => now,
             Err(error) => {
                 site.store.abandon(&self.key)?;
-                let why = error
-                    .source()
+                let why = std::error::Error::source(&error)
                     .map_or_else(|| error.to_string(), ToString::to_string);
                 return failed(format!(
                     "{why}, though it was there when the stage started, so the result is not recorded; run again"
                 ));
             }
         };
-        if now != self.sources {
+        if let Some(contradiction) = self.evidence.contradiction(&now, site.store)? {
             site.store.abandon(&self.key)?;
-            let changed = self
-                .sources
-                .iter()
-                .find(|source| !now.contains(source))
-                .or_else(|| now.first())
-                .map_or_else(String::new, |(path, _)| path.display().to_string());
-            return failed(format!(
-                "`{changed}` changed while the stage read it, so the result is not recorded; run again"
-            ));
+            return failed(contradiction);
         }
         let summary = json::read(&self.output.join("summary.json")).unwrap_or_default();
         let watch = Stopwatch::start();
@@ -137,7 +130,11 @@ impl Attempt {
                     None => error.to_string(),
                 });
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                // On a full disk, what is half-written only makes things worse.
+                let _ = site.store.abandon(&self.key);
+                return Err(error);
+            }
         };
         let record = Record {
             key: self.key,

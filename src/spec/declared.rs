@@ -1,6 +1,7 @@
 //! Stages as the file declares them: kind and axes read, arms named, parameters still raw.
 
 use super::document::{Document, bad_name, wrong_type};
+use super::execution::EXECUTION_KEYS;
 use super::matrix::{Axis, AxisValue, arms, axes};
 use super::names::{is_name, suggest};
 use super::params::Params;
@@ -12,9 +13,17 @@ use crate::stages::{ArtifactKind, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys of a stage that are not parameters of its kind.
-pub(super) const STAGE_KEYS: [&str; 7] = [
-    "kind", "inputs", "matrix", "seed", "cpus", "memory", "timeout",
-];
+const OWN_KEYS: [&str; 4] = ["kind", "inputs", "matrix", "seed"];
+
+/// Every key of a stage that is not a parameter of its kind.
+pub(super) fn stage_keys() -> impl Iterator<Item = &'static str> {
+    OWN_KEYS.into_iter().chain(EXECUTION_KEYS)
+}
+
+/// Whether a key of a stage is not a parameter of its kind.
+pub(super) fn is_stage_key(key: &str) -> bool {
+    stage_keys().any(|known| known == key)
+}
 
 /// One `[stage.NAME]`.
 #[derive(Debug)]

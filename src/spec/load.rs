@@ -2,8 +2,9 @@
 
 use super::LoadOptions;
 use super::cycles;
-use super::declared::{STAGE_KEYS, Stages, declare};
+use super::declared::{Stages, declare, is_stage_key};
 use super::document::{Document, ReadFile, read, wrong_type};
+use super::execution::{EXECUTION_KEYS, Execution, group_limit};
 use super::inputs::{Inputs, Link};
 use super::interpolate::interpolate;
 use super::matrix::{ArmLookup, OUTSIDE_OF_STAGES, ParamsOnly};
@@ -12,13 +13,11 @@ use super::parameters::Reading;
 use super::params::{Params, resolve};
 use super::pipeline::{Pipeline, StageSpec};
 use super::problem::{Finding, Findings, SpecErrors};
-use super::resources;
 use super::source::{Sources, Span};
 use super::value::{Entry, Node, Value};
 use crate::stages::Kind;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
 
 /// Loads with the given kinds and way to read files.
 pub(super) fn load(
@@ -74,8 +73,10 @@ fn build(
         Some(entry) => interpolate(&entry.node, &mut outside(&params), findings)
             .and_then(|node| read_seed("`seed`", &node, findings)),
     };
+    let groups = groups(&document, &params, findings);
     let all = Builder {
         stages: &stages,
+        groups: &groups,
         inputs: Inputs::new(&stages),
         params: &params,
         seed,
@@ -88,6 +89,7 @@ fn build(
         file: path.to_owned(),
         profile: options.profile.clone(),
         params: params.json(),
+        groups,
         stages: all,
     })
 }
@@ -119,8 +121,26 @@ fn names(
     (name, title)
 }
 
+/// The limits of `[groups]`. One with a problem has a limit all the same, so that the stages in it are not unknown too.
+fn groups(
+    document: &Document,
+    params: &Params,
+    findings: &mut Findings,
+) -> BTreeMap<String, usize> {
+    document
+        .groups
+        .iter()
+        .map(|entry| {
+            let limit = interpolate(&entry.node, &mut outside(params), findings)
+                .and_then(|node| group_limit(&entry.key, &node, findings));
+            (entry.key.clone(), limit.unwrap_or(1))
+        })
+        .collect()
+}
+
 struct Builder<'a> {
     stages: &'a Stages,
+    groups: &'a BTreeMap<String, usize>,
     inputs: Inputs<'a>,
     params: &'a Params,
     /// The pipeline's seed; `None` after a problem.
@@ -177,7 +197,10 @@ impl Builder<'_> {
                 missing.insert(entry.key.clone());
                 continue;
             };
-            if STAGE_KEYS.contains(&key) {
+            if EXECUTION_KEYS.contains(&key) {
+                let execution = &mut own.execution;
+                whole &= execution.read(&declared.name, key, &node, self.groups, findings);
+            } else if is_stage_key(key) {
                 whole &= own.read(&declared.name, key, node, findings);
             } else {
                 params.push(Entry {
@@ -225,9 +248,7 @@ impl Builder<'_> {
                         (port.clone(), ids.collect())
                     })
                     .collect(),
-                cpus: own.cpus.unwrap_or(1),
-                memory: own.memory,
-                timeout: own.timeout,
+                execution: own.execution,
                 location: self.sources.locate(declared.header),
             })
         });
@@ -241,9 +262,7 @@ struct Own {
     inputs: Option<Node>,
     inputs_lost: bool,
     seed: Option<u64>,
-    cpus: Option<usize>,
-    memory: Option<u64>,
-    timeout: Option<Duration>,
+    execution: Execution,
 }
 
 impl Own {
@@ -255,37 +274,11 @@ impl Own {
                 self.inputs = Some(node);
                 true
             }
-            "seed" => {
+            _ => {
                 self.seed = read_seed(&what, &node, findings);
                 self.seed.is_some()
             }
-            "cpus" => {
-                self.cpus = match &node.value {
-                    Value::Whole(whole) => usize::try_from(whole.number).ok(),
-                    _ => None,
-                }
-                .filter(|&cpus| cpus >= 1);
-                let form = "a whole number of at least 1";
-                expect(self.cpus.is_some(), &what, &node, form, findings)
-            }
-            "memory" => {
-                self.memory = text(&node).and_then(resources::memory);
-                let form = resources::MEMORY_FORM;
-                expect(self.memory.is_some(), &what, &node, form, findings)
-            }
-            _ => {
-                self.timeout = text(&node).and_then(resources::duration);
-                let form = resources::TIME_FORM;
-                expect(self.timeout.is_some(), &what, &node, form, findings)
-            }
         }
-    }
-}
-
-fn text(node: &Node) -> Option<&str> {
-    match &node.value {
-        Value::Text(text) => Some(text),
-        _ => None,
     }
 }
 
@@ -294,14 +287,8 @@ fn read_seed(what: &str, node: &Node, findings: &mut Findings) -> Option<u64> {
         Value::Whole(whole) => u64::try_from(whole.number).ok(),
         _ => None,
     };
-    let form = "a whole number from 0 to 2^64 - 1";
-    expect(seed.is_some(), what, node, form, findings);
-    seed
-}
-
-fn expect(right: bool, what: &str, node: &Node, form: &str, findings: &mut Findings) -> bool {
-    if !right {
-        findings.add(wrong_type(what, node, form));
+    if seed.is_none() {
+        findings.add(wrong_type(what, node, "a whole number from 0 to 2^64 - 1"));
     }
-    right
+    seed
 }

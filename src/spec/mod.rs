@@ -12,6 +12,9 @@
 //! dataset = "demo"
 //! seeds   = [1, 2, 3]
 //!
+//! [groups]                            # how many stages of a group run at the same time
+//! download = 1
+//!
 //! [profile.small.params]              # --profile small; same type as the parameter
 //! dataset = "ml-latest-small"
 //!
@@ -21,10 +24,15 @@
 //! [stage.cf]
 //! kind    = "fit-cf"
 //! inputs  = { interactions = "split" }
-//! cpus    = 2                         # 1 by default
-//! memory  = "2GiB"                    # not limited by default
-//! timeout = "1h30m"                   # not limited by default
-//! factors = 64                        # every other key is a parameter of the kind
+//! factors = 64                        # every key that is not listed here is a parameter of the kind
+//! cpus    = 2                         # slots that it takes of --jobs; 1 by default
+//! memory  = "2GiB"                    # what it takes of the machine's; not counted by default
+//! gpus    = 1                         # devices for itself, named in CUDA_VISIBLE_DEVICES; 0 by default
+//! groups  = "download"                # or a list; a place in each while it runs
+//! timeout = "1h30m"                   # of one attempt; not limited by default
+//! slow    = "20m"                     # when to warn; by default at three times the last success, at least 60s
+//! retries = 2                         # after a failure, a crash or a timeout; 0 by default
+//! backoff = "10s"                     # the wait before the first retry, doubled for each further one; 1s by default
 //!
 //! [stage.phase2]
 //! kind   = "phase-2"
@@ -65,6 +73,7 @@
 mod cycles;
 mod declared;
 mod document;
+mod execution;
 mod expand;
 mod inputs;
 mod interpolate;
@@ -86,6 +95,7 @@ pub(crate) mod testing;
 mod tests;
 mod value;
 
+pub use execution::Execution;
 pub use expand::expand;
 pub use names::suggest;
 pub use outline::{Outline, outline};

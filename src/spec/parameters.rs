@@ -213,7 +213,7 @@ impl Reading<'_> {
             } else {
                 let what = format!("parameters of `{}`", self.kind.name);
                 let mut hints = suggest(field, &what, known());
-                let reserved = suggest(field, "", super::declared::STAGE_KEYS);
+                let reserved = suggest(field, "", super::declared::stage_keys());
                 if hints.len() < 2 && reserved.len() == 2 {
                     hints.insert(0, reserved[0].clone());
                 }

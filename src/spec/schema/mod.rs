@@ -10,7 +10,8 @@
 mod parameters;
 mod ranges;
 
-use super::declared::STAGE_KEYS;
+use super::declared::stage_keys;
+use super::execution::MOST_RETRIES;
 use crate::stages::{ArtifactKind, Kind, Port};
 use parameters::{Reference, or_reference};
 use serde_json::{Map, Value, json};
@@ -21,6 +22,11 @@ const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 const NAME: &str = "^[A-Za-z0-9_-]+$";
 /// A stage, all of its arms, or some of them; or anything with a reference to a parameter in it.
 const STAGE_REFERENCE: &str = r"^[A-Za-z0-9_-]+(\[(\*|[A-Za-z0-9_-]+ *=[^,=\[\]]+(, *[A-Za-z0-9_-]+ *=[^,=\[\]]+)*)\])?$|(^|[^$])\$\{";
+
+/// An amount of memory.
+const MEMORY: &str = r"^\s*[0-9.]+\s*([TGMk]i?|Ki)?B\s*$";
+/// A time.
+const TIME: &str = r"^\s*([0-9]+\s*(ms|s|m|h|d)\s*)+$";
 
 /// The JSON Schema of pipeline files whose stages are of these kinds.
 pub fn schema(kinds: &[Kind]) -> Value {
@@ -56,6 +62,12 @@ pub fn schema(kinds: &[Kind]) -> Value {
             "include": {
                 "description": "Files whose stages, parameters and profiles come before this file's own; relative to this file.",
                 "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+            },
+            "groups": {
+                "description": "Groups of stages and how many of each may run at the same time.",
+                "type": "object",
+                "propertyNames": {"pattern": NAME},
+                "additionalProperties": whole(1, None),
             },
             "params": {
                 "description": "Values that stages refer to as `${name}`; a profile or `--set name=value` changes them.",
@@ -109,6 +121,14 @@ fn described(mut schema: Value, description: &str) -> Value {
     schema
 }
 
+fn whole(least: u32, most: Option<u32>) -> Value {
+    let mut number = json!({"type": "integer", "minimum": least});
+    if let Some(most) = most {
+        number["maximum"] = most.into();
+    }
+    or_reference(number)
+}
+
 fn seed() -> Value {
     or_reference(json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}))
 }
@@ -123,16 +143,36 @@ fn common(key: &str) -> Option<Value> {
         "matrix" => json!({"$ref": "#/$defs/matrix"}),
         "seed" => described(seed(), "The stage's own seed. Default: the pipeline's."),
         "cpus" => described(
-            or_reference(json!({"type": "integer", "minimum": 1})),
+            whole(1, None),
             "Slots that the stage takes while it runs. Default: 1.",
         ),
+        "gpus" => described(
+            whole(0, None),
+            "GPUs that the stage has for itself while it runs. Default: 0.",
+        ),
+        "groups" => or_reference(json!({
+            "description": "Groups of the pipeline in which the stage takes a place each while it runs. Default: none.",
+            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+        })),
+        "retries" => described(
+            whole(0, Some(MOST_RETRIES)),
+            "How often the stage is tried again after a failure. Default: 0.",
+        ),
         "memory" => text(
-            r"^\s*[0-9.]+\s*([TGMk]i?|Ki)?B\s*$",
-            "Memory that the stage takes while it runs, such as `2GiB`. Default: not limited.",
+            MEMORY,
+            "Memory that the stage takes while it runs, such as `2GiB`. Default: none is counted.",
         ),
         "timeout" => text(
-            r"^\s*([0-9]+\s*(ms|s|m|h|d)\s*)+$",
-            "How long one attempt may take, such as `1h30m`. Default: not limited.",
+            TIME,
+            "How long one attempt may take, such as `1h30m`. Default: as long as it likes.",
+        ),
+        "slow" => text(
+            TIME,
+            "After how long a person is told that the stage is slow. Default: three times its last success, at least a minute.",
+        ),
+        "backoff" => text(
+            TIME,
+            "The wait before the first retry, doubled for each further one. Default: `1s`.",
         ),
         _ => json!(true),
     })
@@ -168,10 +208,9 @@ fn matrix() -> Value {
 
 /// What a profile may change. Its stages have no kind here, so any parameter of any kind may be named.
 fn profile(kinds: &[Kind]) -> Value {
-    let mut names: Vec<String> = STAGE_KEYS
-        .iter()
-        .filter(|key| **key != "kind")
-        .map(|key| (*key).to_owned())
+    let mut names: Vec<String> = stage_keys()
+        .filter(|key| *key != "kind")
+        .map(str::to_owned)
         .collect();
     for kind in kinds {
         let params = parameters::of(kind);
@@ -185,9 +224,8 @@ fn profile(kinds: &[Kind]) -> Value {
     }
     names.sort_unstable();
     names.dedup();
-    let known: Map<String, Value> = STAGE_KEYS
-        .iter()
-        .filter_map(|key| Some(((*key).to_owned(), common(key)?)))
+    let known: Map<String, Value> = stage_keys()
+        .filter_map(|key| Some((key.to_owned(), common(key)?)))
         .collect();
     json!({
         "type": "object",
@@ -238,7 +276,7 @@ fn stage(kinds: &[Kind]) -> Value {
 fn stage_of(kind: &Kind) -> Value {
     let mut schema = parameters::of(kind);
     let mut properties = Map::new();
-    for key in STAGE_KEYS {
+    for key in stage_keys() {
         let value = match key {
             "kind" => json!({"const": kind.name}),
             "inputs" => inputs(kind.ports),

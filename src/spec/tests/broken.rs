@@ -1,5 +1,7 @@
 //! Every broken file of `tests/fixtures/broken` and what a person reads of it; and that no message is without a file.
 
+use crate::spec::declared::stage_keys;
+use crate::spec::document::TOP_LEVEL;
 use crate::spec::problem::MADE;
 use crate::spec::{LoadOptions, load, schema};
 use crate::stages;
@@ -253,4 +255,31 @@ fn the_schema_refuses_what_it_can_see() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(seen > 30, "{seen}");
+}
+
+/// A key that is added to the format and forgotten in the schema.
+#[test]
+fn the_schema_has_every_key() {
+    let schema = schema(stages::registry());
+    let keys = |value: &Value| -> BTreeSet<String> {
+        let properties = value["properties"].as_object().unwrap();
+        properties.keys().cloned().collect()
+    };
+    let top: BTreeSet<String> = TOP_LEVEL.iter().map(|key| (*key).to_owned()).collect();
+    assert_eq!(keys(&schema), top);
+    for kind in stages::registry() {
+        let stage = &schema["$defs"][format!("stage.{}", kind.name)];
+        for key in stage_keys() {
+            let value = &stage["properties"][key];
+            assert!(value.is_object(), "`{key}` of `{}` is {value}", kind.name);
+        }
+        for (key, value) in stage["properties"].as_object().unwrap() {
+            let own = !stage_keys().any(|known| known == key);
+            assert!(
+                !own || value["description"].is_string(),
+                "`{key}` of `{}` has no docs",
+                kind.name
+            );
+        }
+    }
 }
