@@ -23,7 +23,7 @@ pub const TARGETS: &[Target] = &[("pipeline", pipeline), ("movielens", movielens
 pub const NEXT_FILE: u8 = 0x1e;
 
 /// Loads a pipeline, and what loads must load again once it is written out. The input is the pipeline file, then an included
-/// file `common.toml`, then options a line: `--profile NAME`, `NAME=VALUE`.
+/// file `common.toml`, then options a line: `--profile NAME`, `--sweep NAME=VALUES`, `NAME=VALUE`.
 pub fn pipeline(data: &[u8]) {
     let mut parts = data.splitn(3, |&byte| byte == NEXT_FILE);
     let main = parts.next().unwrap_or_default();
@@ -32,6 +32,11 @@ pub fn pipeline(data: &[u8]) {
     for line in String::from_utf8_lossy(parts.next().unwrap_or_default()).lines() {
         if let Some(profile) = line.strip_prefix("--profile ") {
             options.profile = Some(profile.to_owned());
+        } else if let Some((name, values)) = line
+            .strip_prefix("--sweep ")
+            .and_then(|sweep| sweep.split_once('='))
+        {
+            options.sweep.push((name.to_owned(), values.to_owned()));
         } else if let Some((name, value)) = line.split_once('=') {
             options.set.push((name.to_owned(), value.to_owned()));
         }

@@ -1,5 +1,6 @@
 //! What was typed. Doc comments here are the help.
 
+use super::DataCommand;
 use super::complete;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
@@ -84,9 +85,22 @@ pub struct PipelineArgs {
     #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::profiles))]
     pub profile: Option<String>,
 
+    /// Values of parameters.
+    #[command(flatten)]
+    pub values: ValueArgs,
+}
+
+/// Values for parameters of the file.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ValueArgs {
     /// Set a parameter of the file: `--set query_tokens=4`
     #[arg(long, value_name = "NAME=VALUE", add = ArgValueCompleter::new(complete::parameters))]
     pub set: Vec<String>,
+
+    /// Give a parameter several values, and every stage that depends on it one arm a value: `--sweep query_tokens=1,2,4,8`,
+    /// `--sweep seed=1..5`
+    #[arg(long, value_name = "NAME=VALUE,VALUE", add = ArgValueCompleter::new(complete::parameters))]
+    pub sweep: Vec<String>,
 }
 
 /// How a pipeline is run.
@@ -161,6 +175,9 @@ pub enum Command {
         /// Named set of parameters of the files
         #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::profiles))]
         profile: Option<String>,
+        /// Values of parameters.
+        #[command(flatten)]
+        values: ValueArgs,
         /// Print the outcome as JSON
         #[arg(long)]
         json: bool,
@@ -222,6 +239,18 @@ pub enum Command {
     Completions {
         /// The shell
         shell: Shell,
+    },
+    /// Data sets and models: what there is, how to get it, whether it is intact
+    Data {
+        /// What to do.
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Say what this machine has, whether the cache can be used, and what is missing for what
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Run one stage for a runner: a task on standard input, messages on standard output
     #[command(hide = true)]

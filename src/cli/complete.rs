@@ -2,29 +2,17 @@
 //!
 //! The shell starts the program for every press of a key, so files are read for their names only; nothing is planned.
 
+use super::Args;
+use crate::fetch::catalogue;
 use crate::spec::{self, LoadOptions, Outline};
+use clap::{Command, CommandFactory as _};
 use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter as _};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// The variable by which a shell asks for candidates.
 pub const VARIABLE: &str = "COMPLETE";
-
-/// Options of which the next word is a value and no pipeline.
-const WITH_VALUE: [&str; 12] = [
-    "--cache",
-    "--project",
-    "--color",
-    "--log-format",
-    "--profile",
-    "--set",
-    "--target",
-    "--downstream",
-    "--gpus",
-    "--jobs",
-    "-j",
-    "--threads",
-];
 
 /// Files that end in `.toml`, and folders on the way to them.
 pub(super) fn pipelines(current: &OsStr) -> Vec<CompletionCandidate> {
@@ -81,6 +69,15 @@ pub(super) fn stages(current: &OsStr) -> Vec<CompletionCandidate> {
     starting(current, line.outline().stages)
 }
 
+/// Data sets and models that can be fetched.
+pub(super) fn data_sets(current: &OsStr) -> Vec<CompletionCandidate> {
+    let known = catalogue::all().iter();
+    starting(
+        current,
+        known.map(|entry| (entry.name.to_owned(), entry.title.to_owned())),
+    )
+}
+
 fn starting(
     current: &OsStr,
     candidates: impl IntoIterator<Item = (String, String)>,
@@ -93,6 +90,20 @@ fn starting(
             let help = (!help.is_empty()).then(|| help.into());
             CompletionCandidate::new(name).help(help)
         })
+        .collect()
+}
+
+/// The options of all commands after which the next word is a value and no pipeline.
+fn with_value(command: &Command) -> BTreeSet<String> {
+    let own = command
+        .get_arguments()
+        .filter(|option| option.get_action().takes_values())
+        .flat_map(|option| {
+            let long = option.get_long().map(|name| format!("--{name}"));
+            let short = option.get_short().map(|letter| format!("-{letter}"));
+            long.into_iter().chain(short)
+        });
+    own.chain(command.get_subcommands().flat_map(with_value))
         .collect()
 }
 
@@ -114,9 +125,10 @@ impl Line {
 
     /// The first word that is a file and not the value of an option.
     fn pipeline(&self) -> Option<PathBuf> {
+        let options = with_value(&Args::command());
         let mut before = "";
         for word in &self.words {
-            let is_value = WITH_VALUE.contains(&before);
+            let is_value = options.contains(before);
             before = word;
             if !is_value && !word.starts_with('-') && Path::new(word).is_file() {
                 return Some(PathBuf::from(word));

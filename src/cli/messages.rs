@@ -3,10 +3,12 @@
 use super::Failure;
 use crate::artifact::{Damage, StoreError};
 use crate::exec::ExecError;
+use crate::fetch::{Checksum, FetchError, WrongFile};
 use crate::formats::FormatError;
 use crate::graph::GraphError;
 use crate::key::{Change, FileError};
 use crate::plan::{Cause, PlanError};
+use crate::progress::Stopped;
 use crate::spec::{self, LoadOptions};
 use std::fmt::Write as _;
 use std::io;
@@ -102,6 +104,43 @@ fn graph_errors() -> Vec<(&'static str, GraphError)> {
     })
 }
 
+fn fetch_errors() -> Vec<(&'static str, FetchError)> {
+    let url = || "https://files.example/ml-1m.zip".to_owned();
+    let archive = || "ml-1m.zip".to_owned();
+    every!(FetchError {
+        FetchError::Io(_) => FetchError::Io(full()),
+        FetchError::Format(_) => FetchError::Format(FormatError::Record {
+            path: "datasets/ml-1m/.ilm-pipe.json".into(), line: 3, message: "expected value at column 1".to_owned(),
+        }),
+        FetchError::Stopped(_) => FetchError::Stopped(Stopped),
+        FetchError::Unknown { .. } => FetchError::Unknown { name: "ml1m".to_owned(), known: vec!["ml-1m", "ml-100k"] },
+        FetchError::Wrong { .. } => FetchError::Wrong {
+            message: "`--url` names one place, but 2 data sets are asked for".to_owned(),
+            hint: "fetch them one after the other".to_owned(),
+        },
+        FetchError::ByHand { .. } => FetchError::ByHand {
+            name: "yelp", why: "its licence has to be accepted on its page", how: "get it from its page",
+        },
+        FetchError::Network { .. } => FetchError::Network { url: url(), reason: "timed out".to_owned(), kept: 1024 },
+        FetchError::Status { .. } => FetchError::Status { url: url(), status: "404 Not Found".to_owned() },
+        FetchError::NoFile { .. } => FetchError::NoFile { path: "/media/mirror/ml-1m.zip".into() },
+        FetchError::Size { .. } => FetchError::Size {
+            url: url(), file: archive(), found: 10, expected: "5917549".to_owned(),
+        },
+        FetchError::Checksum(_) => FetchError::Checksum(Box::new(WrongFile {
+            from: url(), file: archive(), found: "0123".to_owned(), looks: Some("; it looks like a web page".to_owned()),
+            expected: Checksum::parse("md5:c4d9eecfca2ab87c1945afe126590906").expect("a checksum"),
+        })),
+        FetchError::Archive { .. } => FetchError::Archive { archive: archive(), reason: "it leads outside".to_owned() },
+        FetchError::Lacks { .. } => FetchError::Lacks { archive: archive(), missing: vec!["ratings.dat".to_owned()] },
+        FetchError::Occupied { .. } => FetchError::Occupied {
+            folder: "datasets/ml-1m".into(), problem: "holds files of somebody else".to_owned(), hint: "move it away".to_owned(),
+        },
+        FetchError::Room { .. } => FetchError::Room { folder: "datasets".into(), free: 10, needed: 20 },
+        FetchError::Registry { .. } => FetchError::Registry { file: "x.whl".to_owned(), reason: "timed out".to_owned() },
+    })
+}
+
 fn spec_failure() -> Failure {
     let read = |_: &Path| Ok(b"[stage.a]\nkind = 'ingst'".to_vec());
     let kinds = crate::stages::registry();
@@ -120,6 +159,7 @@ fn every_error_of_the_engine_says_what_and_what_next() {
         Failure::Plan(_) => Failure::Plan(plan_errors().into_iter().map(|(_, error)| error).collect()),
         Failure::Exec(_) => Failure::Exec(ExecError::Start(io::Error::from_raw_os_error(libc::ENOENT))),
         Failure::Store(_) => Failure::Store(StoreError::Io(read_only())),
+        Failure::Fetch(_) => Failure::Fetch(FetchError::NoFile { path: "/media/mirror/ml-1m.zip".into() }),
         Failure::Io(_) => Failure::Io(io::Error::other("failed to write whole buffer")),
     })
     .into_iter()
@@ -130,6 +170,9 @@ fn every_error_of_the_engine_says_what_and_what_next() {
     }
     for (name, error) in exec_errors() {
         failures.push((format!("Failure::Exec({name})"), Failure::Exec(error)));
+    }
+    for (name, error) in fetch_errors() {
+        failures.push((format!("Failure::Fetch({name})"), Failure::Fetch(error)));
     }
     for (name, error) in graph_errors() {
         failures.push((format!("Failure::Graph({name})"), Failure::Graph(error)));

@@ -2,6 +2,7 @@
 
 mod args;
 pub mod complete;
+mod data;
 mod exit;
 mod failure;
 mod logging;
@@ -10,9 +11,10 @@ mod messages;
 mod printer;
 mod settings;
 
-pub use args::{Args, Command, GraphFormat, LogFormat, PipelineArgs, RunArgs, Shell};
+pub use args::{Args, Command, GraphFormat, LogFormat, PipelineArgs, RunArgs, Shell, ValueArgs};
+pub use data::DataCommand;
 pub use exit::ExitStatus;
 pub use failure::Failure;
 pub use logging::Log;
 pub use printer::Printer;
-pub use settings::Settings;
+pub use settings::{FetchSettings, Settings};

@@ -2,6 +2,8 @@
 
 mod check;
 mod completions;
+mod data;
+mod doctor;
 mod expand;
 mod explain;
 mod graph;
@@ -12,6 +14,7 @@ mod schema;
 mod selection;
 mod show;
 mod state;
+mod uses;
 mod worker;
 
 use crate::cli::{Args, Command, ExitStatus, Failure, Printer, Settings};
@@ -55,8 +58,9 @@ fn dispatch(
         Command::Check {
             files,
             profile,
+            values,
             json,
-        } => check::check(&files, profile.as_deref(), json, settings, printer),
+        } => check::check(&files, profile.as_deref(), &values, json, settings, printer),
         Command::Expand { pipeline, json } => expand::expand(&pipeline, json, printer),
         Command::Graph {
             pipeline,
@@ -76,6 +80,8 @@ fn dispatch(
         } => explain::explain(&pipeline, &stage, json, settings, printer),
         Command::Schema => schema::schema(printer),
         Command::Completions { shell } => completions::completions(shell, settings, printer),
+        Command::Data { command } => data::data(command, settings, printer),
+        Command::Doctor { json } => doctor::doctor(json, settings, printer),
         Command::Worker => worker::worker(),
     }
 }

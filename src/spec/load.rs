@@ -6,14 +6,15 @@ use super::declared::{Stages, declare, is_stage_key};
 use super::document::{Document, ReadFile, read, wrong_type};
 use super::execution::{EXECUTION_KEYS, Execution, group_limit};
 use super::inputs::{Inputs, Link};
-use super::interpolate::interpolate;
-use super::matrix::{ArmLookup, OUTSIDE_OF_STAGES, ParamsOnly};
+use super::interpolate::{interpolate, references};
+use super::lookups::{ArmLookup, ParamsOnly};
 use super::names::suggest;
 use super::parameters::Reading;
-use super::params::{Params, resolve};
+use super::params::{Params, Settings};
 use super::pipeline::{Pipeline, StageSpec};
 use super::problem::{Finding, Findings, SpecErrors};
 use super::source::{Sources, Span};
+use super::sweep::Sweeps;
 use super::value::{Entry, Node, Value};
 use crate::stages::Kind;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,22 +65,26 @@ fn build(
                 .hint("a stage is a table `[stage.NAME]` with a `kind`"),
         );
     }
-    let params = resolve(&document, options, sources, findings);
+    let settings = Settings::new(&document, options, sources, findings);
+    let mut sweeps = Sweeps::new(settings, options, sources, findings);
+    let params = sweeps.base(findings);
     let profile = options.profile.as_deref();
-    let stages = declare(&mut document, profile, &params, kinds, findings);
+    let stages = declare(&mut document, profile, &mut sweeps, kinds, findings);
     let (name, title) = names(path, &document, &params, findings);
-    let seed = match &document.seed {
-        None => Some(1),
-        Some(entry) => interpolate(&entry.node, &mut outside(&params), findings)
-            .and_then(|node| read_seed("`seed`", &node, findings)),
-    };
     let groups = groups(&document, &params, findings);
     let all = Builder {
         stages: &stages,
         groups: &groups,
         inputs: Inputs::new(&stages),
-        params: &params,
-        seed,
+        seed: Seed {
+            node: document.seed.as_ref().map(|entry| &entry.node),
+            base: pipeline_seed(
+                document.seed.as_ref().map(|entry| &entry.node),
+                &params,
+                findings,
+            ),
+            swept: !sweeps.list.is_empty(),
+        },
         sources,
     }
     .stages(findings)?;
@@ -94,13 +99,6 @@ fn build(
     })
 }
 
-fn outside(params: &Params) -> ParamsOnly<'_> {
-    ParamsOnly {
-        params,
-        no_matrix: OUTSIDE_OF_STAGES,
-    }
-}
-
 /// The name, by default the file's, and the title, by default the name.
 fn names(
     path: &Path,
@@ -109,7 +107,11 @@ fn names(
     findings: &mut Findings,
 ) -> (String, String) {
     let mut text = |node: &Option<Node>| {
-        let node = interpolate(node.as_ref()?, &mut outside(params), findings)?;
+        let node = interpolate(
+            node.as_ref()?,
+            &mut ParamsOnly::outside_of_stages(params),
+            findings,
+        )?;
         node.value.plain_text()
     };
     let stem = || {
@@ -131,8 +133,12 @@ fn groups(
         .groups
         .iter()
         .map(|entry| {
-            let limit = interpolate(&entry.node, &mut outside(params), findings)
-                .and_then(|node| group_limit(&entry.key, &node, findings));
+            let limit = interpolate(
+                &entry.node,
+                &mut ParamsOnly::outside_of_stages(params),
+                findings,
+            )
+            .and_then(|node| group_limit(&entry.key, &node, findings));
             (entry.key.clone(), limit.unwrap_or(1))
         })
         .collect()
@@ -142,10 +148,34 @@ struct Builder<'a> {
     stages: &'a Stages,
     groups: &'a BTreeMap<String, usize>,
     inputs: Inputs<'a>,
-    params: &'a Params,
-    /// The pipeline's seed; `None` after a problem.
-    seed: Option<u64>,
+    seed: Seed<'a>,
     sources: &'a Sources,
+}
+
+/// The pipeline's seed.
+struct Seed<'a> {
+    node: Option<&'a Node>,
+    /// With the parameters of the file; `None` after a problem.
+    base: Option<u64>,
+    /// Whether there are sweeps, over which the seed may go.
+    swept: bool,
+}
+
+impl Seed<'_> {
+    /// The seed of a stage with these parameters.
+    fn of(&self, params: &Params, findings: &mut Findings) -> Option<u64> {
+        let fixed = self.node.is_none_or(|node| references(node).is_empty());
+        if fixed || !self.swept {
+            return self.base;
+        }
+        pipeline_seed(self.node, params, findings)
+    }
+}
+
+fn pipeline_seed(node: Option<&Node>, params: &Params, findings: &mut Findings) -> Option<u64> {
+    let Some(node) = node else { return Some(1) };
+    let node = interpolate(node, &mut ParamsOnly::outside_of_stages(params), findings)?;
+    read_seed("`seed`", &node, findings)
 }
 
 impl Builder<'_> {
@@ -177,8 +207,9 @@ impl Builder<'_> {
         let declared = &self.stages.declared[instance.declared];
         let mut lookup = ArmLookup {
             stage: &declared.name,
-            params: self.params,
-            axes: &declared.axes,
+            id: &instance.id,
+            params: &declared.params,
+            matrix: &declared.matrix,
             arm: &instance.arm,
             broken: declared.broken,
         };
@@ -186,7 +217,7 @@ impl Builder<'_> {
         let mut params: Vec<Entry> = Vec::new();
         let mut missing: BTreeSet<String> = BTreeSet::new();
         let mut whole = true;
-        for entry in &declared.entries {
+        for entry in declared.entries.iter() {
             let key = entry.key.as_str();
             if key == "kind" || key == "matrix" {
                 continue;
@@ -235,10 +266,18 @@ impl Builder<'_> {
                     .values(declared)
                     .map(|(axis, value)| (axis.to_owned(), value.to_owned()))
                     .collect(),
-                axes: declared.axes.iter().map(|axis| axis.name.clone()).collect(),
+                axes: declared
+                    .matrix
+                    .axes
+                    .iter()
+                    .map(|axis| axis.name.clone())
+                    .collect(),
                 kind,
                 params,
-                seed: own.seed.or(self.seed)?,
+                seed: match own.seed {
+                    Some(seed) => seed,
+                    None => self.seed.of(&declared.params, findings)?,
+                },
                 inputs: ports
                     .iter()
                     .map(|(port, links)| {

@@ -86,11 +86,26 @@ fn a_shell_is_offered_the_names_in_the_pipeline_on_the_line() {
         ),
         (&["explain", "p.toml", "cat"], &["catalog\tingest"]),
         (&["show", "p.toml", "cat"], &["catalog\tingest"]),
+        (&["run", "p.toml", "--sweep", "fi"], &["films=\tnow 40"]),
+        (
+            &["run", "p.toml", "--downstream", "cat"],
+            &["catalog\tingest"],
+        ),
         (&["run", "q.toml", "--target", ""], &[]),
         (&["run", "--target", ""], &[]),
     ] {
         assert_eq!(fish(&project, line), expected, "{line:?}");
     }
+}
+
+#[test]
+fn a_shell_is_offered_data_sets() {
+    let offered = fish(&project(), &["data", "get", "ml-1"]);
+    let names: Vec<&str> = offered
+        .iter()
+        .filter_map(|line| line.split('\t').next())
+        .collect();
+    assert_eq!(names, ["ml-100k", "ml-1m"]);
 }
 
 /// The words of a line through the script that bash reads.

@@ -185,24 +185,45 @@ fn matrix() -> Value {
         "pattern": r"^[^\s\[\],=*]([^\[\],=*]*[^\s\[\],=*])?$",
     }));
     let value = json!({"anyOf": [text, {"type": ["number", "boolean"]}]});
+    let one_or_more = json!({"anyOf": [value, {"type": "array", "items": value, "minItems": 1}]});
+    let axis = or_reference(json!({
+        "description": "A list of values, or a table of named arms: `${matrix.axis}` is the value or the arm's name, \
+            `${matrix.axis.key}` a field of a named arm.",
+        "anyOf": [
+            {"type": "array", "items": value, "minItems": 1},
+            {
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": {"pattern": NAME},
+                "additionalProperties": or_reference(json!({"type": "object"})),
+            },
+        ],
+    }));
+    let tables = |description: &str, table: Value| {
+        or_reference(json!({
+            "description": description,
+            "type": "array",
+            "items": or_reference(table),
+        }))
+    };
+    let entry = |values: &Value| json!({"type": "object", "minProperties": 1, "propertyNames": {"pattern": NAME}, "additionalProperties": values});
     or_reference(json!({
         "description": "Axes; every combination of values is a stage of its own, `name[axis=value]`.",
         "type": "object",
+        "properties": {
+            "zip": tables(
+                "Lists of axes that advance together, each with equally many values.",
+                json!({"type": "array", "items": {"type": "string"}, "minItems": 2}),
+            ),
+            "exclude": tables("Each entry drops the arms with all of its values.", entry(&one_or_more)),
+            "include": tables(
+                "Each entry with a value for every axis is an arm of its own; other values are added to the arms that fit.",
+                entry(&json!(true)),
+            ),
+        },
         "minProperties": 1,
         "propertyNames": {"pattern": NAME},
-        "additionalProperties": or_reference(json!({
-            "description": "A list of values, or a table of named arms: `${matrix.axis}` is the value or the arm's name, \
-                `${matrix.axis.key}` a field of a named arm.",
-            "anyOf": [
-                {"type": "array", "items": value, "minItems": 1},
-                {
-                    "type": "object",
-                    "minProperties": 1,
-                    "propertyNames": {"pattern": NAME},
-                    "additionalProperties": or_reference(json!({"type": "object"})),
-                },
-            ],
-        })),
+        "additionalProperties": axis,
     }))
 }
 

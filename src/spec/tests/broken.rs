@@ -73,15 +73,16 @@ impl Broken {
     fn options(&self) -> LoadOptions {
         let mut options = LoadOptions::default();
         for note in self.notes("options") {
-            if let Some(profile) = note.strip_prefix("--profile ") {
-                options.profile = Some(profile.to_owned());
-            } else {
-                let (name, value) = note
-                    .strip_prefix("--set ")
-                    .unwrap()
-                    .split_once('=')
-                    .unwrap();
-                options.set.push((name.to_owned(), value.to_owned()));
+            let (option, value) = note.split_once(' ').unwrap();
+            let pair = || {
+                let (name, value) = value.split_once('=').unwrap();
+                (name.to_owned(), value.to_owned())
+            };
+            match option {
+                "--profile" => options.profile = Some(value.to_owned()),
+                "--set" => options.set.push(pair()),
+                "--sweep" => options.sweep.push(pair()),
+                other => panic!("{}: unknown option {other}", self.name),
             }
         }
         options

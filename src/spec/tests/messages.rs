@@ -423,6 +423,7 @@ rows = "${rows}"
         let options = LoadOptions {
             profile: profile.map(str::to_owned),
             set,
+            ..LoadOptions::default()
         };
         load_files(&[("p.toml", text)], &options)
             .unwrap_err()

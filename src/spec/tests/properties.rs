@@ -1,7 +1,7 @@
 //! Interpolating a value and writing it out are the same.
 
 use crate::spec::interpolate::interpolate;
-use crate::spec::matrix::ParamsOnly;
+use crate::spec::lookups::ParamsOnly;
 use crate::spec::problem::Findings;
 use crate::spec::testing::load_text;
 use crate::spec::value::{Value, read_table};
@@ -61,7 +61,7 @@ proptest! {
         let table = DeTable::parse(&document).unwrap();
         let entries = read_table(table.get_ref(), 0, &mut findings);
         let params = crate::spec::params::Params::default();
-        let node = interpolate(&entries[0].node, &mut ParamsOnly { params: &params, no_matrix: "" }, &mut findings).unwrap();
+        let node = interpolate(&entries[0].node, &mut ParamsOnly::in_matrix(&params), &mut findings).unwrap();
         prop_assert!(matches!(node.value, Value::Text(found) if found == text));
     }
 

@@ -16,6 +16,7 @@ fn options(profile: Option<&str>, set: &[(&str, &str)]) -> LoadOptions {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
+        ..LoadOptions::default()
     }
 }
 

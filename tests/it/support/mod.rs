@@ -1,6 +1,7 @@
 //! A project in a temporary folder, and the program run in it.
 
 pub mod model;
+pub mod server;
 pub mod victim;
 pub mod world;
 
