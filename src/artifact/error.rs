@@ -1,5 +1,6 @@
 //! What can go wrong with the cache.
 
+use std::io;
 use std::path::PathBuf;
 
 /// The cache could not be read or written. Nothing that was in it is lost.
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 pub enum StoreError {
     /// The operating system refused; the message names the path.
     #[error("the cache could not be used")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     /// A stage wrote something that is no artifact.
     #[error("`{}` is {what}, but an artifact holds only files and folders", path.display())]
     NotAFile {
@@ -20,7 +21,7 @@ pub enum StoreError {
     #[error("the stage wrote no file")]
     Empty,
     /// What a person asked to see is not as it was stored.
-    #[error("the output of `{stage}` is damaged: {damage}; `ilm-pipe run` makes it anew")]
+    #[error("the output of `{stage}` is damaged: {damage}")]
     Damaged {
         /// The stage that made it.
         stage: String,
@@ -35,13 +36,42 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// What to do next.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io(error) => hint_of(error.kind()),
+            Self::NotAFile { .. } => Some("let the stage write a copy of what it points to"),
+            Self::Empty => Some(
+                "a stage must leave at least one file in its output folder, which is `$ILM_OUTPUT` for a command",
+            ),
+            Self::Damaged { .. } => Some("`ilm-pipe run` makes it anew"),
+            Self::Name { .. } => {
+                Some("names of files are part of an artifact's hash and must be UTF-8")
+            }
+        }
+    }
+}
+
+fn hint_of(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
+            "make room on the disk, or choose another folder with `--cache`; what is finished is kept",
+        ),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Some("the cache must be writable for a run; `--cache` chooses another folder")
+        }
+        _ => None,
+    }
+}
+
 impl From<crate::key::FileError> for StoreError {
     fn from(error: crate::key::FileError) -> Self {
         match error {
             crate::key::FileError::Io(error) => Self::Io(error),
             other @ (crate::key::FileError::Missing { .. }
             | crate::key::FileError::Restless { .. }) => {
-                Self::Io(std::io::Error::other(other.to_string()))
+                Self::Io(io::Error::other(other.to_string()))
             }
         }
     }

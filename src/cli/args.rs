@@ -1,7 +1,9 @@
 //! What was typed. Doc comments here are the help.
 
 use super::DataCommand;
-use clap::{Parser, Subcommand, ValueEnum};
+use super::complete;
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
 
 /// Shown below the help of the program.
@@ -17,24 +19,31 @@ Exit codes:
 /// Declare an Item Language Model experiment as a TOML pipeline and regenerate its tables, reproducibly
 ///
 /// Stages whose results are in the cache are not run again; `plan` and `explain` say why one would be.
+///
+/// Environment: ILM_PIPE_LOG=debug logs what the engine and its workers do to standard error, as `-vv` does; a filter such as
+/// `ilm_pipe::plan=trace,warn` chooses by room. NO_COLOR turns colour off.
 #[derive(Debug, Parser)]
 #[command(name = "ilm-pipe", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Args {
     /// Folder of the cache
-    #[arg(long, global = true, value_name = "FOLDER", default_value = "cache")]
+    #[arg(long, global = true, value_name = "FOLDER", default_value = "cache", add = ArgValueCompleter::new(complete::folders))]
     pub cache: PathBuf,
 
     /// Folder that holds `datasets/`
-    #[arg(long, global = true, value_name = "FOLDER", default_value = ".")]
+    #[arg(long, global = true, value_name = "FOLDER", default_value = ".", add = ArgValueCompleter::new(complete::folders))]
     pub project: PathBuf,
 
     /// Say errors only
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Say more: fresh stages, every cause, notes of stages
-    #[arg(long, short, global = true)]
-    pub verbose: bool,
+    /// Say more: fresh stages, every cause, notes of stages; `-vv` also logs what the engine does, `-vvv` in detail
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Log what the engine does, as text or JSON lines [default: text, with `-vv` or ILM_PIPE_LOG]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
 
     /// When to use colour
     #[arg(long, global = true, value_enum, default_value_t = When::Auto)]
@@ -56,15 +65,24 @@ pub enum When {
     Never,
 }
 
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line of text an event
+    Text,
+    /// A JSON object a line an event
+    Json,
+}
+
 /// Which pipeline, with which values.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PipelineArgs {
     /// Pipeline file
-    #[arg(value_name = "PIPELINE")]
+    #[arg(value_name = "PIPELINE", add = ArgValueCompleter::new(complete::pipelines))]
     pub file: PathBuf,
 
     /// Named set of parameters of the file
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::profiles))]
     pub profile: Option<String>,
 
     /// Values of parameters.
@@ -76,12 +94,12 @@ pub struct PipelineArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub struct ValueArgs {
     /// Set a parameter of the file: `--set query_tokens=4`
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", add = ArgValueCompleter::new(complete::parameters))]
     pub set: Vec<String>,
 
     /// Give a parameter several values, and every stage that depends on it one arm a value: `--sweep query_tokens=1,2,4,8`,
     /// `--sweep seed=1..5`
-    #[arg(long, value_name = "NAME=VALUE,VALUE")]
+    #[arg(long, value_name = "NAME=VALUE,VALUE", add = ArgValueCompleter::new(complete::parameters))]
     pub sweep: Vec<String>,
 }
 
@@ -89,11 +107,11 @@ pub struct ValueArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
     /// Stages (or swept stages) to bring up to date, with what they need; all without it
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCompleter::new(complete::stages))]
     pub target: Vec<String>,
 
     /// Stages to bring up to date with everything after them, and what all of that needs
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = ArgValueCompleter::new(complete::stages))]
     pub downstream: Vec<String>,
 
     /// Only what failed, was stopped or was kept from running in the last run of this pipeline and profile
@@ -152,10 +170,10 @@ pub enum Command {
     /// Check pipeline files and report every problem; run nothing
     Check {
         /// Pipeline files
-        #[arg(value_name = "PIPELINE", required = true)]
+        #[arg(value_name = "PIPELINE", required = true, add = ArgValueCompleter::new(complete::pipelines))]
         files: Vec<PathBuf>,
         /// Named set of parameters of the files
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(complete::profiles))]
         profile: Option<String>,
         /// Values of parameters.
         #[command(flatten)]
@@ -194,6 +212,7 @@ pub enum Command {
         #[command(flatten)]
         pipeline: PipelineArgs,
         /// A stage, or a swept stage for all its arms; without it, one line a stage
+        #[arg(add = ArgValueCompleter::new(complete::stages))]
         stage: Option<String>,
         /// Print JSON
         #[arg(long)]
@@ -205,10 +224,21 @@ pub enum Command {
         #[command(flatten)]
         pipeline: PipelineArgs,
         /// A stage, or a swept stage for all its arms
+        #[arg(add = ArgValueCompleter::new(complete::stages))]
         stage: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Print the JSON Schema of pipeline files, for editors
+    Schema,
+    /// Print what a shell reads to complete pipelines, stages, profiles and parameters
+    ///
+    /// bash: `source <(ilm-pipe completions bash)` in ~/.bashrc; zsh: the same with `zsh` in ~/.zshrc, after `compinit`;
+    /// fish: `ilm-pipe completions fish > ~/.config/fish/completions/ilm-pipe.fish`
+    Completions {
+        /// The shell
+        shell: Shell,
     },
     /// Data sets and models: what there is, how to get it, whether it is intact
     Data {
@@ -225,6 +255,17 @@ pub enum Command {
     /// Run one stage for a runner: a task on standard input, messages on standard output
     #[command(hide = true)]
     Worker,
+}
+
+/// A shell that can complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// Bash
+    Bash,
+    /// Zsh
+    Zsh,
+    /// Fish
+    Fish,
 }
 
 /// Language of a drawing.

@@ -1,6 +1,8 @@
 //! What was typed after `data`. Doc comments here are the help.
 
+use super::complete;
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCompleter;
 
 /// Data sets and models: what there is, how to get it.
 #[derive(Debug, Subcommand)]
@@ -18,7 +20,7 @@ pub enum DataCommand {
     /// `HTTPS_PROXY` and the like, certificates from `SSL_CERT_FILE` or the system.
     Get {
         /// Data sets or models, as `data list` names them
-        #[arg(value_name = "NAME", required = true)]
+        #[arg(value_name = "NAME", required = true, add = ArgValueCompleter::new(complete::data_sets))]
         names: Vec<String>,
         /// Take the file from here: a file, a folder, an address, or a base address with a final `/`
         #[arg(long, value_name = "PLACE")]
@@ -42,7 +44,7 @@ pub enum DataCommand {
     /// Compare every file with what was installed
     Verify {
         /// Data sets or models; all that are here without it
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::data_sets))]
         names: Vec<String>,
         /// Print JSON
         #[arg(long)]
@@ -51,6 +53,7 @@ pub enum DataCommand {
     /// Show licence, citation, sizes, files, checksums, which pipelines use it and what to run next
     Info {
         /// A data set or model
+        #[arg(add = ArgValueCompleter::new(complete::data_sets))]
         name: String,
         /// Print JSON
         #[arg(long)]

@@ -9,6 +9,9 @@ use crate::plan::PlanError;
 use crate::spec::SpecErrors;
 use std::error::Error;
 
+const BUG: &str =
+    "this is a bug of ilm-pipe, not of the pipeline; please report it with the pipeline file";
+
 /// A closed list of what can end the program.
 #[derive(Debug)]
 pub enum Failure {
@@ -53,9 +56,9 @@ impl Failure {
                 .map(|error| titled(&chain(error), error.hint()))
                 .collect::<Vec<_>>()
                 .join("\n\n"),
-            Self::Graph(error) => titled(&chain(error), None),
+            Self::Graph(error) => titled(&chain(error), Some(BUG)),
             Self::Exec(error) => titled(&chain(error), error.hint()),
-            Self::Store(error) => titled(&chain(error), None),
+            Self::Store(error) => titled(&chain(error), error.hint()),
             Self::Fetch(error) => titled(&chain(error), error.hint().as_deref()),
             Self::Io(error) => titled(&chain(error), None),
         }

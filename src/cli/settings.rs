@@ -1,7 +1,8 @@
 //! What was meant: arguments, environment and defaults in one place.
 
-use super::Args;
 use super::args::When;
+use super::{Args, Log};
+use crate::exec::LOG_VARIABLE;
 use crate::report::Verbosity;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ pub struct Settings {
     pub colour: bool,
     /// Progress bars on standard error.
     pub bars: bool,
+    /// What is logged.
+    pub log: Option<Log>,
     /// What was typed.
     pub command: Vec<String>,
     /// This program.
@@ -52,21 +55,24 @@ impl Settings {
         let terminal = std::io::stderr().is_terminal();
         let no_colour = std::env::var("NO_COLOR").is_ok_and(|value| !value.is_empty());
         let dumb = std::env::var("TERM").is_ok_and(|value| value == "dumb");
+        let log = Log::wanted(args, std::env::var(LOG_VARIABLE).ok());
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Ok(Self {
             cache: args.cache.clone(),
             project: args.project.clone(),
             verbosity: match (args.quiet, args.verbose) {
                 (true, _) => Verbosity::Quiet,
-                (_, true) => Verbosity::Verbose,
-                _ => Verbosity::Normal,
+                (_, 0) => Verbosity::Normal,
+                _ => Verbosity::Verbose,
             },
             colour: match args.color {
                 When::Auto => terminal && !no_colour && !dumb,
                 When::Always => true,
                 When::Never => false,
             },
-            bars: terminal && !dumb,
+            // The lines of a log and bars would overwrite one another.
+            bars: terminal && !dumb && log.is_none(),
+            log,
             command: std::env::args().collect(),
             program: std::env::current_exe()?,
             visible_gpus: std::env::var("CUDA_VISIBLE_DEVICES").ok(),

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod check;
+mod completions;
 mod data;
 mod doctor;
 mod expand;
@@ -9,6 +10,7 @@ mod graph;
 mod open;
 mod plan;
 mod run;
+mod schema;
 mod selection;
 mod show;
 mod state;
@@ -28,6 +30,10 @@ pub fn run(args: Args) -> ExitStatus {
             return failure.status();
         }
     };
+    if let Some(Err(failure)) = settings.log.as_ref().map(|log| log.start(settings.colour)) {
+        printer.talk(&failure.render(settings.colour));
+        return failure.status();
+    }
     match dispatch(args.command, &settings, printer) {
         Ok(status) => status,
         Err(failure) => {
@@ -72,6 +78,8 @@ fn dispatch(
             stage,
             json,
         } => explain::explain(&pipeline, &stage, json, settings, printer),
+        Command::Schema => schema::schema(printer),
+        Command::Completions { shell } => completions::completions(shell, settings, printer),
         Command::Data { command } => data::data(command, settings, printer),
         Command::Doctor { json } => doctor::doctor(json, settings, printer),
         Command::Worker => worker::worker(),

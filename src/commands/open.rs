@@ -59,28 +59,17 @@ impl Opened {
         if !found.is_empty() {
             return Ok(found);
         }
-        let nearest = self
-            .pipeline
-            .stages
-            .iter()
-            .flat_map(|stage| [stage.id.as_str(), stage.name.as_str()])
-            .min_by_key(|known| strsim::damerau_levenshtein(known, name));
-        let mut names: Vec<&str> = self
-            .pipeline
-            .stages
-            .iter()
-            .map(|s| s.name.as_str())
-            .collect();
-        names.dedup();
-        let hint = nearest.map(|nearest| {
-            format!(
-                "did you mean `{nearest}`? The stages are `{}`",
-                names.join("`, `")
-            )
+        // Arms are only listed for a name that has one: a sweep of a thousand would hide the rest.
+        let known = self.pipeline.stages.iter().map(|stage| {
+            if name.contains('[') {
+                stage.id.as_str()
+            } else {
+                stage.name.as_str()
+            }
         });
         Err(Failure::Usage(
             format!("`{}` has no stage `{name}`", self.pipeline.file.display()),
-            hint,
+            Some(spec::suggest(name, "stages", known).join("\nhint: ")),
         ))
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn run(
         program: settings.program.clone(),
         project: settings.project.clone(),
         run,
+        log: settings.log.as_ref().map(|log| log.filter.clone()),
         command: settings.command.clone(),
         jobs: options.jobs.unwrap_or(settings.cores),
         threads: options.threads.unwrap_or(settings.cores),

@@ -107,8 +107,10 @@ impl Attempt {
             Err(error) => {
                 site.store.abandon(&self.key)?;
                 let why = std::error::Error::source(&error)
-                    .map_or_else(String::new, |source| format!(": {source}"));
-                return failed(format!("{error}{why}"));
+                    .map_or_else(|| error.to_string(), ToString::to_string);
+                return failed(format!(
+                    "{why}, though it was there when the stage started, so the result is not recorded; run again"
+                ));
             }
         };
         if let Some(contradiction) = self.evidence.contradiction(&now, site.store)? {
@@ -116,13 +118,17 @@ impl Attempt {
             return failed(contradiction);
         }
         let summary = json::read(&self.output.join("summary.json")).unwrap_or_default();
+        let watch = Stopwatch::start();
         let (output, files) = match site.store.commit(&self.output) {
             Ok(committed) => committed,
             Err(
                 error @ (StoreError::Empty | StoreError::NotAFile { .. } | StoreError::Name { .. }),
             ) => {
                 site.store.abandon(&self.key)?;
-                return failed(error.to_string());
+                return failed(match error.hint() {
+                    Some(hint) => format!("{error}\nhint: {hint}"),
+                    None => error.to_string(),
+                });
             }
             Err(error) => {
                 // On a full disk, what is half-written only makes things worse.
@@ -151,6 +157,14 @@ impl Attempt {
             },
         };
         site.store.publish(&record)?;
+        tracing::debug!(
+            stage = stage.id,
+            output = %output.short(),
+            files = record.files.len(),
+            bytes = record.files.iter().map(|file| file.size).sum::<u64>(),
+            seconds = watch.seconds(),
+            "committed"
+        );
         let outcome = StageOutcome::Done {
             output,
             peak_memory,

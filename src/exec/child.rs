@@ -3,6 +3,7 @@
 use super::protocol::{WorkerMessage, WorkerTask};
 use super::signals::{ask_group, kill_group, pass_on, wait_for_end};
 use super::tree::kill_tree;
+use super::worker_log;
 use crate::formats::checked;
 use crate::progress::Report;
 use std::collections::VecDeque;
@@ -56,6 +57,8 @@ pub(super) struct Setting<'a> {
     pub(super) gpus: &'a [String],
     /// The key's log.
     pub(super) log: PathBuf,
+    /// What it logs to its standard error; nothing when off.
+    pub(super) engine_log: Option<&'a str>,
     /// From 1; a retry goes on writing the log.
     pub(super) attempt: u32,
 }
@@ -72,6 +75,11 @@ impl Worker {
         pass_on(task.lock, true);
         let child = Command::new(setting.program)
             .arg("worker")
+            .envs(
+                setting
+                    .engine_log
+                    .map(|filter| (worker_log::VARIABLE, filter)),
+            )
             .env("RAYON_NUM_THREADS", setting.threads.to_string())
             // A stage that asked for no device sees none: it must not take what another has for itself.
             .env("CUDA_VISIBLE_DEVICES", setting.gpus.join(","))
@@ -92,7 +100,9 @@ impl Worker {
         let gone = Arc::new(Mutex::new(false));
         let watched = Arc::clone(&gone);
         let log = open_log(&setting.log, setting.attempt);
-        let watcher = std::thread::spawn(move || watch(child, position, log, &watched, &sender));
+        let stage = task.stage.clone();
+        let watcher =
+            std::thread::spawn(move || watch(child, position, stage, log, &watched, &sender));
         Ok(Self {
             process,
             gone,
@@ -151,6 +161,7 @@ fn log_line(log: &mut fs_err::File, report: &Report) {
 fn watch(
     mut child: Child,
     position: usize,
+    stage: String,
     mut log: Option<fs_err::File>,
     gone: &Mutex<bool>,
     sender: &Sender<FromWorker>,
@@ -163,6 +174,9 @@ fn watch(
             .flat_map(|pipe| BufReader::new(pipe).lines())
         {
             let Ok(line) = line else { break };
+            if worker_log::relay(&stage, &line) {
+                continue;
+            }
             if lines.len() == KEPT_LINES {
                 lines.pop_front();
             }

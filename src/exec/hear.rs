@@ -3,6 +3,7 @@
 use super::child::{Exit, FromWorker};
 use super::event::{RunEvent, StageOutcome};
 use super::limits::StopReason;
+use super::protocol::WorkerMessage;
 use super::run::{ExecError, Loop, OnFailure};
 use super::states::{Ready, Retrying, Running, State};
 use super::{retry, tree};
@@ -45,6 +46,12 @@ impl Loop<'_> {
         let stopped = limits.stopped();
         let seconds = attempt.watch.seconds();
         let timed_out = stopped == Some(StopReason::Timeout);
+        tracing::debug!(
+            stage = stage.id,
+            made = matches!(exit.last, Some(WorkerMessage::Done { .. })),
+            seconds,
+            "ended"
+        );
         let (outcome, record) =
             attempt.finish(&self.site, stage, exit, &mut self.planner, timed_out)?;
         // Killed, when it was asked to stop and did not.

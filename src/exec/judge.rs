@@ -4,6 +4,7 @@ use super::event::RunEvent;
 use super::run::{ExecError, Loop};
 use super::states::{Ready, State};
 use crate::artifact::Record;
+use crate::clock::Stopwatch;
 use crate::plan::{Resolved, Verdict};
 use std::sync::Arc;
 
@@ -99,7 +100,16 @@ impl Loop<'_> {
             let damage = if self.verified[input] {
                 self.site.store.glance(&record)?
             } else {
-                self.site.store.verify(&record)?
+                let watch = Stopwatch::start();
+                let damage = self.site.store.verify(&record)?;
+                tracing::debug!(
+                    stage = self.site.pipeline.stages[input].id,
+                    output = %record.output.short(),
+                    intact = damage.is_none(),
+                    seconds = watch.seconds(),
+                    "verified"
+                );
+                damage
             };
             match damage {
                 None => self.verified[input] = true,

@@ -30,6 +30,7 @@ mod summary;
 mod tree;
 mod watch;
 mod worker;
+mod worker_log;
 
 pub use event::{RunEvent, Slowness, StageOutcome};
 pub use gpus::{listed_gpus, machine_gpus};
@@ -37,3 +38,4 @@ pub use protocol::{WorkerMessage, WorkerTask};
 pub use run::{ExecError, OnFailure, RunSettings, RunSummary, execute};
 pub use signals::Signals;
 pub use worker::work;
+pub use worker_log::VARIABLE as LOG_VARIABLE;

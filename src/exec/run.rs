@@ -33,6 +33,8 @@ pub struct RunSettings {
     pub project: PathBuf,
     /// Name of the run.
     pub run: String,
+    /// What workers log to their standard error, as in the variable `ILM_PIPE_LOG`; nothing when off.
+    pub log: Option<String>,
     /// What was typed, for the log.
     pub command: Vec<String>,
     /// Slots for stages.
@@ -121,7 +123,11 @@ impl ExecError {
             Self::Gpus { .. } => Some(
                 "devices are those of `--gpus 0,1`, or else of CUDA_VISIBLE_DEVICES, or else all of the machine's",
             ),
-            Self::Store(_) | Self::Start(_) => None,
+            Self::Store(error) => error.hint(),
+            Self::Start(_) => Some(
+                "each stage runs in a process of its own: the program's file must still be there, and the limits on \
+                 processes and memory must leave room for one more; `--jobs 1` needs the least",
+            ),
         }
     }
 }

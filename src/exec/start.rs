@@ -142,10 +142,19 @@ impl Loop<'_> {
             threads: self.settings.threads,
             gpus: &gpus,
             log: self.site.store.log_path(&key),
+            engine_log: self.settings.log.as_deref(),
             attempt: number,
         };
         let worker =
             Worker::start(&setting, &task, index, self.sender.clone()).map_err(ExecError::Start)?;
+        tracing::debug!(
+            stage = stage.id,
+            key = %key.short(),
+            worker = worker.process(),
+            threads = self.settings.threads,
+            attempt = number,
+            "started"
+        );
         let limits = Limits::new(&stage.execution, self.durations.of(index));
         let running = Running {
             attempt: Box::new(attempt),

@@ -8,13 +8,21 @@ use crate::seed::Seed;
 use crate::stages::{self, StageContext, StageError};
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
+use std::path::Path;
 
 /// Progress is worth a line this often, in seconds; metrics, notes and the last tick are always.
 const TICK_EVERY: f64 = 0.05;
 
 /// Reads one task from `input`, runs it and writes messages to `output`. Returns whether the artifact was made.
 pub fn work(input: &mut dyn Read, output: &mut dyn Write) -> std::io::Result<bool> {
-    let task: WorkerTask = serde_json::from_reader(input)?;
+    let task: WorkerTask = serde_json::from_reader(input).map_err(|error| {
+        std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            format!(
+                "standard input is no task ({error}); `ilm-pipe run` starts workers and hands them one"
+            ),
+        )
+    })?;
     signals::die_with(task.runner)?;
     signals::pass_on(task.lock, false);
     signals::adopt_orphans()?;
@@ -26,6 +34,13 @@ pub fn work(input: &mut dyn Read, output: &mut dyn Write) -> std::io::Result<boo
         watch: Stopwatch::start(),
         last_tick: Cell::new(-1.0),
     };
+    tracing::debug!(
+        stage = task.stage,
+        kind = task.kind,
+        inputs = task.inputs.values().map(Vec::len).sum::<usize>(),
+        resumed = has_entries(&task.scratch),
+        "running"
+    );
     let outcome = run(&task, &progress);
     // What the stage left running must not write to the artifact any more.
     tree::kill_below(std::process::id());
@@ -40,16 +55,36 @@ pub fn work(input: &mut dyn Read, output: &mut dyn Write) -> std::io::Result<boo
             lasting: error.is_lasting(),
         },
     };
+    let ended = match &message {
+        WorkerMessage::Done { .. } => "done",
+        WorkerMessage::Stopped => "stopped",
+        _ => "failed",
+    };
+    tracing::debug!(
+        stage = task.stage,
+        seconds = progress.watch.seconds(),
+        "{ended}"
+    );
     progress.send(&message)?;
     Ok(matches!(message, WorkerMessage::Done { .. }))
 }
 
 fn run(task: &WorkerTask, progress: &dyn Progress) -> Result<(), StageError> {
     let kind = stages::find(&task.kind).ok_or_else(|| {
-        StageError::message(format!("this program knows no kind `{}`", task.kind)).lasting()
+        StageError::message(format!(
+            "this program ({}) knows no kind `{}`; runner and worker must be the same version",
+            env!("CARGO_PKG_VERSION"),
+            task.kind
+        ))
+        .lasting()
     })?;
-    let stage =
-        (kind.from_json)(task.params.clone()).map_err(|error| StageError::from(error).lasting())?;
+    let stage = (kind.from_json)(task.params.clone()).map_err(|error| {
+        let kind = &task.kind;
+        StageError::message(format!(
+            "the kind `{kind}` cannot read its parameters: {error}"
+        ))
+        .lasting()
+    })?;
     let context = StageContext {
         inputs: task.inputs.clone(),
         project: task.project.clone(),
@@ -105,6 +140,11 @@ impl Progress for LineProgress<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether an earlier attempt left something in the folder.
+fn has_entries(folder: &Path) -> bool {
+    fs_err::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// `VmHWM` of this process, in bytes.

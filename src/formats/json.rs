@@ -19,8 +19,18 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, FormatError> {
     serde_json::from_str(&text).map_err(|error| FormatError::Record {
         path: path.to_owned(),
         line: error.line(),
-        message: error.to_string(),
+        message: said(&error),
     })
+}
+
+/// The error with its column; the line is known better outside.
+fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(what) => format!("{what} at column {}", error.column()),
+        None => text,
+    }
 }
 
 /// Writes one record a line.
@@ -49,7 +59,7 @@ pub fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, FormatErro
             serde_json::from_str(&line).map_err(|error| FormatError::Record {
                 path: path.to_owned(),
                 line: index + 1,
-                message: error.to_string(),
+                message: said(&error),
             })?,
         );
     }

@@ -129,11 +129,19 @@ impl FileHashes {
         let mut before = Stamp::of(&fs_err::metadata(path)?);
         if let Some(known) = self.known.get(&name) {
             if known.stamp == before {
+                tracing::trace!(file = name, "unchanged since it was hashed");
                 return Ok(*known);
             }
         }
         for _ in 0..ATTEMPTS {
+            let watch = clock::Stopwatch::start();
             let hash = hash_file(path)?;
+            tracing::debug!(
+                file = name,
+                bytes = before.size,
+                seconds = watch.seconds(),
+                "hashed"
+            );
             // Taken before the file is looked at again, so that a pause in between makes it look younger, not older.
             let now = clock::since_epoch_ns();
             let after = Stamp::of(&fs_err::metadata(path)?);

@@ -5,6 +5,7 @@ use super::clusters::{Collaborative, LastToken};
 use crate::progress::{Progress, Stopped};
 use crate::seed::Seed;
 use rand::Rng as _;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 
@@ -12,7 +13,7 @@ use std::cmp::Reverse;
 const FIRST: usize = 1001;
 
 /// The order in which sequential indexing walks the users.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
     /// As in the catalogue.

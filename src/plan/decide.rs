@@ -2,6 +2,7 @@
 
 use super::{Cause, PlanError, Verdict};
 use crate::artifact::{Damage, LastKeys, Lookup, Record, Store, StoreError};
+use crate::clock;
 use crate::key::{FileError, FileHashes, Fingerprint, Hash, InputHash, Sighting, difference};
 use crate::spec::{Pipeline, StageSpec};
 use crate::stages::ArtifactKind;
@@ -90,6 +91,30 @@ impl<'a> Planner<'a> {
     /// Judges the stage at a position, of which perhaps not all inputs are there. `inputs` are the positions of the stages
     /// that it reads, in the order of [`StageSpec::input_ids`].
     pub fn judge(
+        &mut self,
+        index: usize,
+        inputs: &[usize],
+        resolved: &[Option<Resolved>],
+    ) -> Result<Verdict, PlanError> {
+        let watch = clock::Stopwatch::start();
+        let verdict = self.verdict(index, inputs, resolved)?;
+        let (word, causes) = match &verdict {
+            Verdict::Fresh { .. } => ("fresh", 0),
+            Verdict::Dirty { causes, .. } => ("dirty", causes.len()),
+            Verdict::Pending { causes, .. } => ("pending", causes.len()),
+        };
+        let stage = &self.pipeline.stages[index].id;
+        tracing::debug!(
+            stage,
+            verdict = word,
+            causes,
+            seconds = watch.seconds(),
+            "judged"
+        );
+        Ok(verdict)
+    }
+
+    fn verdict(
         &mut self,
         index: usize,
         inputs: &[usize],

@@ -115,7 +115,12 @@ impl PlanError {
                 source: FileError::Missing { hint, .. },
                 ..
             } if !hint.is_empty() => Some(hint),
-            _ => None,
+            Self::File {
+                source: FileError::Restless { .. },
+                ..
+            } => Some("wait until it is complete, then run again"),
+            Self::File { .. } => None,
+            Self::Store(error) => error.hint(),
         }
     }
 }

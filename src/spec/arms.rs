@@ -71,15 +71,28 @@ impl Choosing<'_> {
     /// together.
     fn product(&mut self, span: Span, dimensions: &[Vec<usize>]) -> Option<Vec<Vec<usize>>> {
         let length = |dimension: &Vec<usize>| self.axes[dimension[0]].values.len();
-        let count = dimensions.iter().try_fold(1usize, |count, dimension| {
-            count.checked_mul(length(dimension))
+        let count = dimensions.iter().fold(1usize, |count, dimension| {
+            count.saturating_mul(length(dimension))
         });
-        if count.is_none_or(|count| count > MOST_ARMS) {
+        if count > MOST_ARMS {
             let message = format!(
-                "stage `{}`: the matrix has more than {MOST_ARMS} arms",
+                "stage `{}`: the matrix has {count} arms, but at most {MOST_ARMS} are allowed",
                 self.stage
             );
-            self.findings.add(Finding::new(span, message));
+            let sizes: Vec<String> = dimensions
+                .iter()
+                .map(|dimension| {
+                    format!(
+                        "{} of `{}`",
+                        length(dimension),
+                        self.axes[dimension[0]].name
+                    )
+                })
+                .collect();
+            self.findings.add(Finding::new(span, message).hint(format!(
+                "every combination is an arm: {}",
+                sizes.join(" times ")
+            )));
             return None;
         }
         let mut arms = vec![vec![0; self.axes.len()]];

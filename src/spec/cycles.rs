@@ -90,6 +90,12 @@ fn add(stages: &Stages, links: &[Vec<Link>], path: &[usize], findings: &mut Find
         format!("the stages wait for one another: {}", words.join(" -> "))
     };
     let mut finding = Finding::new(start, message);
+    if path.len() > 2 {
+        finding = finding.hint(format!(
+            "{} -> {}: the second takes the output of the first; one of the arrows has to go",
+            words[0], words[1]
+        ));
+    }
     for pair in path.windows(2).skip(1) {
         // Arms of one stage share the reference.
         if let Some(place) = span(pair[0], pair[1]).filter(|&place| place != start) {

@@ -256,13 +256,16 @@ fn override_keys(document: &mut Document, active: Option<&str>, findings: &mut F
             };
             for change in changes {
                 if change.key == "kind" {
-                    findings.add(Finding::new(
-                        change.key_span,
-                        format!(
-                            "profile `{name}`: the kind of stage `{}` cannot be changed",
-                            stage.key
-                        ),
-                    ));
+                    findings.add(
+                        Finding::new(
+                            change.key_span,
+                            format!(
+                                "profile `{name}`: the kind of stage `{}` cannot be changed",
+                                stage.key
+                            ),
+                        )
+                        .hint("declare a stage of each kind and let a parameter choose: `inputs = { port = \"${chosen}\" }`"),
+                    );
                 } else if active != Some(name) {
                     // Its values are checked when the profile is in use.
                 } else if let Some(entry) = entries.iter_mut().find(|e| e.key == change.key) {
@@ -420,11 +423,14 @@ impl Stages {
             .iter()
             .map(|axis| axis.name.clone())
             .collect();
-        let distinct: BTreeSet<&String> = axes.iter().collect();
-        if distinct.len() < axes.len() {
+        let mut distinct = BTreeSet::new();
+        if let Some(twice) = axes.iter().find(|axis| !distinct.insert(*axis)) {
             findings.add(Finding::new(
                 declared.header,
-                format!("stage `{}`: an axis is named twice", declared.name),
+                format!(
+                    "stage `{}`: the axis `{twice}` is named twice",
+                    declared.name
+                ),
             ));
             return false;
         }

@@ -38,7 +38,7 @@ pub(super) struct Profile {
     pub(super) stages: Vec<Entry>,
 }
 
-const TOP_LEVEL: [&str; 8] = [
+pub(super) const TOP_LEVEL: [&str; 8] = [
     "name", "title", "seed", "include", "params", "groups", "profile", "stage",
 ];
 
@@ -57,6 +57,7 @@ pub(super) fn read(
         done: BTreeSet::new(),
         names: BTreeMap::new(),
         document: Document::default(),
+        lost: false,
     };
     reader.file(path, None);
     reader.document
@@ -72,6 +73,8 @@ struct Reader<'a> {
     /// Where each thing was declared, for "declared twice".
     names: BTreeMap<String, Span>,
     document: Document,
+    /// Whether a part of the file being read is lost, so that keys may seem to be where they are not.
+    lost: bool,
 }
 
 impl Reader<'_> {
@@ -98,6 +101,7 @@ impl Reader<'_> {
         };
         self.document.top.get_or_insert(Span::new(base, base));
         let (table, errors) = DeTable::parse_recoverable(&text);
+        let around = std::mem::replace(&mut self.lost, !errors.is_empty());
         for error in &errors {
             let range = error.span().unwrap_or(0..0);
             let span = Span::new(base + range.start, base + range.end);
@@ -109,6 +113,7 @@ impl Reader<'_> {
         self.open.push(plain);
         self.entries(entries, path, include.is_none());
         self.open.pop();
+        self.lost = around;
     }
 
     /// Reads a text and remembers it as a source; returns where it begins.
@@ -120,10 +125,16 @@ impl Reader<'_> {
                     let base = self.sources.add(path.to_owned(), String::new());
                     Span::new(base, base)
                 });
-                self.findings.add(Finding::new(
+                let finding = Finding::new(
                     span,
                     format!("cannot read {}: {}", quoted(path), reason(&error)),
-                ));
+                );
+                let missing = error.kind() == io::ErrorKind::NotFound;
+                self.findings.add(match include {
+                    _ if !missing => finding,
+                    Some(_) => finding.hint("the path is relative to the file that includes it"),
+                    None => finding.hints(neighbours(path)),
+                });
                 return None;
             }
         };
@@ -138,10 +149,8 @@ impl Reader<'_> {
                 let base = self.sources.add(path.to_owned(), text);
                 // The sign that stands for wrong bytes takes three.
                 let span = Span::new(base + good, base + good + 3);
-                self.findings.add(Finding::new(
-                    span,
-                    "the file is not UTF-8 text, which TOML must be",
-                ));
+                let what = Finding::new(span, "the file is not UTF-8 text, which TOML must be");
+                self.findings.add(what.hint("save it as UTF-8"));
                 None
             }
         }
@@ -197,6 +206,7 @@ impl Reader<'_> {
                         self.stage(entry);
                     }
                 }
+                _ if self.lost => {}
                 unknown => {
                     let hints = suggest(unknown, "top-level keys", TOP_LEVEL);
                     self.findings.add(
@@ -337,6 +347,7 @@ impl Reader<'_> {
 }
 
 /// "`seed` is a string, but must be a whole number".
+#[track_caller]
 pub(super) fn wrong_type(what: &str, node: &Node, expected: &str) -> Finding {
     let found = match &node.value {
         Value::List(_) | Value::Table(_) => node.value.type_name().to_owned(),
@@ -348,6 +359,7 @@ pub(super) fn wrong_type(what: &str, node: &Node, expected: &str) -> Finding {
     )
 }
 
+#[track_caller]
 pub(super) fn bad_name(what: &str, name: &str, span: Span) -> Finding {
     Finding::new(
         span,
@@ -357,6 +369,31 @@ pub(super) fn bad_name(what: &str, name: &str, span: Span) -> Finding {
 
 fn quoted(path: &Path) -> String {
     format!("`{}`", path.display())
+}
+
+/// The pipelines beside a file that is not there, and those in `pipelines`, nearest first.
+fn neighbours(path: &Path) -> Vec<String> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut names: Vec<String> = Vec::new();
+    for folder in [folder.to_owned(), folder.join("pipelines")] {
+        let readable = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            &folder
+        };
+        let entries = fs_err::read_dir(readable).into_iter().flatten().flatten();
+        names.extend(
+            entries
+                .map(|entry| folder.join(entry.file_name()))
+                .filter(|file| file.extension().is_some_and(|ending| ending == "toml"))
+                .map(|file| file.display().to_string()),
+        );
+    }
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let asked = path.display().to_string();
+    suggest(&asked, "pipelines", names.iter().map(String::as_str))
 }
 
 /// The reason without the path, which the message names already.

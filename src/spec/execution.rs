@@ -104,7 +104,7 @@ impl Execution {
 }
 
 /// More is a loop that nobody looks at.
-const MOST_RETRIES: u32 = 100;
+pub(super) const MOST_RETRIES: u32 = 100;
 
 /// Reads the value of `NAME = n` in `[groups]`: how many stages of the group may run at the same time.
 pub(super) fn group_limit(name: &str, node: &Node, findings: &mut Findings) -> Option<usize> {

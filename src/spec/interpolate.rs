@@ -66,6 +66,18 @@ fn interpolate_text(
             return None;
         }
     };
+    // A reference inside a longer string has a place of its own where the text stands in the file as it is: no escapes.
+    let inside = |path: &str| {
+        let at = path.as_ptr() as usize - text.as_ptr() as usize;
+        let start = text[..at].rfind("${").unwrap_or(at);
+        let end = at + path.len() + text[at + path.len()..].find('}').map_or(0, |gap| gap + 1);
+        match (span.end - span.start).checked_sub(text.len()) {
+            // `--set` has no quotes.
+            Some(0) => Span::new(span.start + start, span.start + end),
+            Some(2) => Span::new(span.start + 1 + start, span.start + 1 + end),
+            _ => span,
+        }
+    };
     if let [Piece::Reference(path)] = pieces.as_slice() {
         let found = lookup.value(&split(path), span, findings)?;
         return Some(found.moved_to(span));
@@ -75,8 +87,8 @@ fn interpolate_text(
         let part = match piece {
             Piece::Literal(part) => Some((*part).to_owned()),
             Piece::Reference(path) => lookup
-                .value(&split(path), span, findings)
-                .and_then(|found| plain(&found, path, span, findings)),
+                .value(&split(path), inside(path), findings)
+                .and_then(|found| plain(&found, path, inside(path), findings)),
         };
         whole = match (whole, part) {
             (Some(whole), Some(part)) => Some(whole + &part),

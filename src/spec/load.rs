@@ -107,7 +107,11 @@ fn names(
     findings: &mut Findings,
 ) -> (String, String) {
     let mut text = |node: &Option<Node>| {
-        let node = interpolate(node.as_ref()?, &mut ParamsOnly(params), findings)?;
+        let node = interpolate(
+            node.as_ref()?,
+            &mut ParamsOnly::outside_of_stages(params),
+            findings,
+        )?;
         node.value.plain_text()
     };
     let stem = || {
@@ -129,8 +133,12 @@ fn groups(
         .groups
         .iter()
         .map(|entry| {
-            let limit = interpolate(&entry.node, &mut ParamsOnly(params), findings)
-                .and_then(|node| group_limit(&entry.key, &node, findings));
+            let limit = interpolate(
+                &entry.node,
+                &mut ParamsOnly::outside_of_stages(params),
+                findings,
+            )
+            .and_then(|node| group_limit(&entry.key, &node, findings));
             (entry.key.clone(), limit.unwrap_or(1))
         })
         .collect()
@@ -166,7 +174,7 @@ impl Seed<'_> {
 
 fn pipeline_seed(node: Option<&Node>, params: &Params, findings: &mut Findings) -> Option<u64> {
     let Some(node) = node else { return Some(1) };
-    let node = interpolate(node, &mut ParamsOnly(params), findings)?;
+    let node = interpolate(node, &mut ParamsOnly::outside_of_stages(params), findings)?;
     read_seed("`seed`", &node, findings)
 }
 

@@ -8,22 +8,41 @@ use super::problem::{Finding, Findings};
 use super::source::Span;
 use super::value::{Node, get};
 
-/// References of a matrix itself: to parameters only.
-pub(super) struct ParamsOnly<'a>(pub(super) &'a Params);
+/// References of what belongs to no arm: to parameters only.
+pub(super) struct ParamsOnly<'a> {
+    params: &'a Params,
+    /// What is said of `${matrix…}`.
+    no_matrix: &'static str,
+}
+
+impl<'a> ParamsOnly<'a> {
+    /// In a matrix itself.
+    pub(super) fn in_matrix(params: &'a Params) -> Self {
+        Self {
+            params,
+            no_matrix: "a matrix cannot refer to its own values",
+        }
+    }
+
+    /// In the keys of the pipeline.
+    pub(super) fn outside_of_stages(params: &'a Params) -> Self {
+        Self {
+            params,
+            no_matrix: "only a stage with a matrix has matrix values",
+        }
+    }
+}
 
 impl Lookup for ParamsOnly<'_> {
     fn value(&mut self, path: &[&str], at: Span, findings: &mut Findings) -> Option<Node> {
         if path[0] == "matrix" {
             findings.add(Finding::new(
                 at,
-                format!(
-                    "`${{{}}}`: a matrix cannot refer to its own values",
-                    path.join(".")
-                ),
+                format!("`${{{}}}`: {}", path.join("."), self.no_matrix),
             ));
             return None;
         }
-        self.0.find(path, at, findings).cloned()
+        self.params.find(path, at, findings).cloned()
     }
 }
 

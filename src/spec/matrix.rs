@@ -88,7 +88,7 @@ pub(super) fn read(
     findings: &mut Findings,
 ) -> Option<Matrix> {
     let raw = matrix;
-    let matrix = interpolate(matrix, &mut ParamsOnly(params), findings)?;
+    let matrix = interpolate(matrix, &mut ParamsOnly::in_matrix(params), findings)?;
     let Value::Table(entries) = &matrix.value else {
         findings.add(wrong_type(
             &format!("stage `{stage}`: `matrix`"),

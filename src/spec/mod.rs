@@ -115,12 +115,14 @@ mod load;
 mod lookups;
 mod matrix;
 mod names;
+mod outline;
 mod parameters;
 mod params;
 mod pipeline;
 mod problem;
 mod reference;
 mod resources;
+mod schema;
 mod source;
 mod spread;
 mod sweep;
@@ -132,8 +134,11 @@ mod value;
 
 pub use execution::Execution;
 pub use expand::expand;
+pub use names::suggest;
+pub use outline::{Outline, outline};
 pub use pipeline::{Location, Pipeline, StageSpec};
 pub use problem::{RelatedPlace, SpecErrors, SpecProblem};
+pub use schema::schema;
 
 use crate::stages;
 use std::io;
@@ -165,5 +170,12 @@ pub fn load_with(
     kinds: &'static [stages::Kind],
     read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<Pipeline, SpecErrors> {
-    load::load(path, options, kinds, read_file)
+    let watch = crate::clock::Stopwatch::start();
+    let loaded = load::load(path, options, kinds, read_file);
+    let (stages, problems) = match &loaded {
+        Ok(pipeline) => (pipeline.stages.len(), 0),
+        Err(errors) => (0, errors.problems().len()),
+    };
+    tracing::debug!(file = %path.display(), stages, problems, seconds = watch.seconds(), "loaded");
+    loaded
 }

@@ -12,7 +12,7 @@ pub(super) fn is_name(text: &str) -> bool {
 }
 
 /// Hints for an unknown name: the near one, and what there is, nearest first. `what` is a plural: "stages".
-pub(super) fn suggest<'a>(
+pub fn suggest<'a>(
     name: &str,
     what: &str,
     known: impl IntoIterator<Item = &'a str>,

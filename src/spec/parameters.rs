@@ -192,13 +192,15 @@ impl Reading<'_> {
         if message.starts_with("missing field") {
             let mut path = mark.path.clone();
             path.extend(words.first().map(|field| (*field).to_owned()));
+            let about = super::schema::about(self.kind, &path);
             return Finding::new(
                 mark.span,
                 format!(
                     "stage `{stage}`: the parameter `{}` is missing",
                     written(&path)
                 ),
-            );
+            )
+            .hints(about.map(|about| format!("`{}`: {about}", written(&path))));
         }
         let known = || words.iter().skip(1).copied();
         if message.starts_with("unknown field") {
@@ -255,7 +257,24 @@ impl Reading<'_> {
         if mark.path.is_empty() {
             return Finding::new(mark.span, format!("stage `{stage}`: {message}"));
         }
-        self.finding(mark.span, &mark.path, &text)
+        let finding = self.finding(mark.span, &mark.path, &text);
+        let is_plain = found.is_some_and(|node| node.value.plain_text().is_some());
+        let alone = self.reference_alone(&mark.path);
+        match alone.filter(|_| is_plain && text.ends_with("must be a string")) {
+            None => finding,
+            Some(reference) => finding.hint(format!(
+                "`\"{reference}\"` alone keeps its type; inside a longer string, as in `\"--x={reference}\"`, the value is text"
+            )),
+        }
+    }
+
+    /// The text of the file at `path` where it is one reference and nothing else.
+    fn reference_alone(&self, path: &[String]) -> Option<&str> {
+        let rest: Vec<&str> = path.iter().skip(1).map(String::as_str).collect();
+        match &get(self.raw, path.first()?)?.node.deepest(&rest).value {
+            Value::Text(text) if text.starts_with("${") && text.ends_with('}') => Some(text),
+            _ => None,
+        }
     }
 }
 

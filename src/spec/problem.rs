@@ -4,7 +4,7 @@ use super::Location;
 use super::source::{Sources, Span};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// One thing that is wrong.
@@ -108,6 +108,9 @@ impl fmt::Display for SpecErrors {
 
 impl std::error::Error for SpecErrors {}
 
+/// A sweep of a thousand arms may have a thousand problems with one value; the first few say it all.
+const MOST_AT_A_PLACE: usize = 3;
+
 /// A problem while it is put together.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
@@ -115,11 +118,17 @@ pub(super) struct Finding {
     message: String,
     related: Vec<(Span, String)>,
     hints: Vec<String>,
+    /// Where in the code it was made, so that a test can say which messages nobody has read.
+    #[cfg(test)]
+    pub(super) made_at: &'static std::panic::Location<'static>,
 }
 
 impl Finding {
+    #[track_caller]
     pub(super) fn new(span: Span, message: impl Into<String>) -> Self {
         Self {
+            #[cfg(test)]
+            made_at: std::panic::Location::caller(),
             span,
             message: message.into(),
             related: Vec::new(),
@@ -143,16 +152,34 @@ impl Finding {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// The places in the code of every finding on this thread.
+    pub(super) static MADE: std::cell::RefCell<BTreeSet<(&'static str, u32)>> =
+        const { std::cell::RefCell::new(BTreeSet::new()) };
+}
+
 /// Collects problems; the same words at the same place count once, since arms of a sweep share their text.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     list: Vec<Finding>,
     seen: BTreeSet<(Span, String)>,
+    /// How many there are at each place.
+    at_place: BTreeMap<Span, usize>,
 }
 
 impl Findings {
     pub(super) fn add(&mut self, finding: Finding) {
-        if self.seen.insert((finding.span, finding.message.clone())) {
+        #[cfg(test)]
+        MADE.with_borrow_mut(|made| {
+            made.insert((finding.made_at.file(), finding.made_at.line()));
+        });
+        if !self.seen.insert((finding.span, finding.message.clone())) {
+            return;
+        }
+        let count = self.at_place.entry(finding.span).or_default();
+        *count += 1;
+        if *count <= MOST_AT_A_PLACE {
             self.list.push(finding);
         }
     }
@@ -163,6 +190,17 @@ impl Findings {
 
     /// Sorts by place and looks the places up.
     pub(super) fn into_errors(mut self, sources: Sources) -> SpecErrors {
+        let crowded = self
+            .at_place
+            .iter()
+            .filter(|(_, count)| **count > MOST_AT_A_PLACE);
+        for (span, count) in crowded {
+            let more = count - MOST_AT_A_PLACE;
+            if let Some(last) = self.list.iter_mut().rfind(|finding| finding.span == *span) {
+                last.hints
+                    .push(format!("and {more} more like this at the same place"));
+            }
+        }
         self.list.sort_by_key(|finding| finding.span);
         let problems = self
             .list

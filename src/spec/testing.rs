@@ -2,6 +2,7 @@
 
 use super::{LoadOptions, Pipeline, SpecErrors, load_with};
 use crate::stages::{ArtifactKind, Kind, Port, Problem, Stage, StageContext, StageError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::io;
@@ -82,7 +83,7 @@ macro_rules! kind {
     };
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ingest {
     source: String,
@@ -100,7 +101,7 @@ kind!(Ingest, "ingest", Catalog, false, [], |this| {
         .collect()
 });
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Fit {
     factors: usize,
@@ -112,7 +113,7 @@ pub(crate) struct Fit {
     cut: Option<u8>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Loss {
     Als,
@@ -121,7 +122,7 @@ pub(crate) enum Loss {
     Warp,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Model {
     width: usize,
@@ -175,7 +176,7 @@ kind!(
     }
 );
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Embed {
     layers: Vec<u32>,
@@ -215,7 +216,7 @@ kind!(
     }
 );
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Train {
     losses: Vec<Loss>,
@@ -247,7 +248,7 @@ kind!(
         .collect()
 );
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Table {
     bold: bool,

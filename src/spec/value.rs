@@ -133,7 +133,12 @@ impl Node {
 
     /// For people, cut when long.
     pub(super) fn shown(&self) -> String {
-        let text = self.value.json().to_string();
+        let text = match &self.value {
+            // JSON has neither these digits nor dates.
+            Value::Whole(whole) => whole.text.clone(),
+            Value::Moment(moment) => format!("the date or time {moment}"),
+            value => value.json().to_string(),
+        };
         if text.chars().count() <= 60 {
             text
         } else {

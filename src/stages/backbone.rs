@@ -8,6 +8,7 @@ use crate::nn::training::{TrainConfig, train};
 use crate::nn::{Backend, count};
 use crate::text::{BOS, EOS, PAD};
 use dfdx::tensor::Cpu;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 ///
 /// The defaults are the demo's: under a minute on two cores. It stands where the paper has a large pre-trained model (PaLM 2): it knows the
 /// language of the task texts and nothing of any item.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Backbone {
     /// Width of the residual stream. At least 2. Default: 128 (SmolLM2-135M: 576; sized for two cores).

@@ -4,13 +4,14 @@ use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::cf::{Factors, Source, combine};
 use crate::formats::json;
 use crate::formats::tensors;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Makes the tokens that stand for an item (see [`crate::cf::ItemTokens`]).
 ///
 /// Each kind of vector is scaled to unit root mean square over the catalogue. With `behavioural` connected, user vectors
 /// are written too, at the scale of the items' behavioural vectors, whatever the representation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Combine {
     /// Which vectors become tokens; each must be connected. Default `combined`: two tokens, behavioural first.
@@ -21,7 +22,7 @@ pub struct Combine {
 }
 
 /// What stands for an item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Representation {
     /// Both, as tokens of their own.

@@ -2,6 +2,7 @@
 
 use super::{ArtifactKind, Port, Problem, SourceFile, Stage, StageContext, StageError};
 use crate::progress::{Progress, Stopped};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
@@ -40,7 +41,7 @@ const LEFT_OPEN: u32 = 20;
 /// `{"folder", "kind", "matrix"}`.
 ///
 /// Both of its output streams go to the stage's log. An exit status other than 0 fails the stage.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProgramStage {
     /// The program and its arguments. There is no shell unless one is named: `["sh", "-c", "…"]`.

@@ -5,11 +5,12 @@ use crate::data::{Item, read_items};
 use crate::formats::json;
 use crate::formats::tensors;
 use crate::text::{TextEncoder, embed};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Encodes an item's title and each of its tags apart and averages the vectors, as the ILM paper does with Sentence-T5.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EmbedText {
     /// Whether genres count as tags. Default true: MovieLens has few other tags for most films.

@@ -4,11 +4,12 @@ use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::eval::{Generation, score};
 use crate::formats::json;
 use crate::text::TextEncoder;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Parameters of `evaluate`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluate {
     /// Resamples of the bootstrap over films that gives the 95 % intervals, from 100 to 100000. Default 1000 (Efron &

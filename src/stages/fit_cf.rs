@@ -4,13 +4,14 @@ use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::cf::{Csr, IalsConfig, ials};
 use crate::data::{Interactions, User, read_items};
 use crate::formats::json;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Fits collaborative vectors on training interactions.
 ///
 /// The defaults of `epochs`, `regularization` and `alpha0` are those of the authors' MovieLens-1M row, which has the
 /// same protocol (the last item of each user held out); `factors` there is 192.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FitCf {
     /// The algorithm. Default `ials`, the only one.
@@ -33,7 +34,7 @@ pub struct FitCf {
 }
 
 /// How vectors are fitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// Implicit alternating least squares, see [`crate::cf::ials`].

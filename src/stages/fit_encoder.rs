@@ -6,6 +6,7 @@ use crate::formats::json;
 use crate::text::tfidf::Filter;
 use crate::text::words::{Features, SHORTEST_CHARS};
 use crate::text::{EncoderConfig, TextEncoder};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 ///
 /// It learns from the descriptions of a catalogue's items and from the targets of training examples, each different
 /// text once; never from test targets.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FitEncoder {
     /// The width of the vectors, at least 1. Default 64: a few hundred films span little more. (Landauer et al. 1998 find

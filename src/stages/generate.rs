@@ -13,11 +13,12 @@ use crate::nn::{Backend, weights};
 use crate::seed::Seed;
 use crate::text::{EOS, SPECIAL_TOKENS};
 use dfdx::tensor::Cpu;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Decodes greedily: the most likely token, again and again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Generate {
     /// Tokens after which a text ends by itself. At least 1. Default: 96.

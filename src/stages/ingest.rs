@@ -9,12 +9,13 @@ use crate::data::{Catalog, Filter};
 use crate::fetch::catalogue;
 use crate::formats::json;
 use crate::seed::Seed;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 /// How the files of the source are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// By the name of the source where it is `demo` or a well-known one (`ml-100k`, `ml-1m`, `ml-latest-small`, `ml-latest`,
@@ -43,7 +44,7 @@ pub enum Format {
 }
 
 /// Parameters of `ingest`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ingest {
     /// `demo`, or a folder in `datasets/`. Default `demo`.

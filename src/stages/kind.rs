@@ -1,6 +1,7 @@
 //! What a kind of stage is, for the code that writes one and for the engine that runs them all.
 
 use super::{StageContext, StageError};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
 use std::path::PathBuf;
@@ -249,7 +250,7 @@ pub struct SourceFile {
 }
 
 /// A kind of stage. `Self` holds the parameters.
-pub trait Stage: Serialize + DeserializeOwned + 'static {
+pub trait Stage: Serialize + DeserializeOwned + JsonSchema + 'static {
     /// The name in `kind = "…"`.
     const NAME: &'static str;
     /// One line for people.
@@ -325,6 +326,8 @@ pub struct Kind {
         fn(toml::de::ValueDeserializer<'_>) -> Result<Box<dyn AnyStage>, toml::de::Error>,
     /// Reads parameters that [`AnyStage::params`] wrote.
     pub from_json: fn(serde_json::Value) -> Result<Box<dyn AnyStage>, serde_json::Error>,
+    /// Describes the parameters, with docs and defaults.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
 impl fmt::Debug for Kind {
@@ -345,6 +348,7 @@ impl Kind {
             seeded: S::SEEDED,
             from_toml: |value| Ok(Box::new(S::deserialize(value)?)),
             from_json: |value| Ok(Box::new(S::deserialize(value)?)),
+            schema: S::json_schema,
         }
     }
 

@@ -6,11 +6,14 @@ use crate::formats::json;
 use crate::openp5::{
     Collaborative, Folder, How, Index, LastToken, Order, Prompts, Sequences, user_ids,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How items are numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Indexing {
     /// 1001, 1002 … in random order.
@@ -22,7 +25,7 @@ pub enum Indexing {
 }
 
 /// Parameters of `openp5`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OpenP5 {
     /// How items are numbered: any of `random`, `sequential`, `collaborative`; each gives a pair of files. Default `random`, as in

@@ -4,11 +4,12 @@ use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::data::{Interactions, read_items};
 use crate::formats::json;
 use crate::pairs::{self, HeldOut, PairSet};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Parameters of `pairs`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pairs {
     /// Share of each set that is held out, at least 0 and below 1. Default 0.1: the ILM paper's Table 5 counts are nine

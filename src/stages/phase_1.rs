@@ -14,6 +14,7 @@ use crate::nn::{Backend, Graph, count};
 use crate::text::Tokenizer;
 use dfdx::tensor::Cpu;
 use inputs::read_data;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,7 +23,7 @@ use std::path::Path;
 ///
 /// Every step adds the losses of one batch of item-text pairs, one of item-item pairs and one of user-item pairs, of those whose
 /// losses are wanted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Phase1Stage {
     /// The losses to train with: any of `itc`, `itm`, `itg`, `iic`, `uic`. Default: all but `uic`, which needs user vectors (the ILM paper's

@@ -15,11 +15,12 @@ use crate::nn::training::{Metric, TrainConfig, train};
 use crate::nn::{Backend, count, weights};
 use crate::progress::{Progress, Report, Stopped};
 use dfdx::tensor::Cpu;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Teaches a language model to read items through an adapter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Phase2 {
     /// The network from item vectors to soft tokens. Default: `qformer` (ILM).
@@ -67,7 +68,7 @@ pub struct Phase2 {
 }
 
 /// The network from item vectors to soft tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AdapterKind {
     /// Two layers over all numbers of an item (ELM).
@@ -77,7 +78,7 @@ pub enum AdapterKind {
 }
 
 /// Where a Q-Former's weights come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AdapterInit {
     /// From the input `qformer`.
@@ -88,7 +89,7 @@ pub enum AdapterInit {
 }
 
 /// Which weights learn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trained {
     /// The adapter; the language model is frozen (ILM).

@@ -6,12 +6,13 @@ use crate::formats::json;
 use crate::openp5::{
     ExampleConfig, Examples, Folder, Names, Part, Prompts, Sequences, write_json, write_jsonl,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Which files of examples are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Write {
     /// Only the first few of each part, as `…_head.jsonl`.
@@ -25,7 +26,7 @@ pub enum Write {
 }
 
 /// Parameters of `prompts`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PromptsStage {
     /// What the data set is called in the texts, for instance `Beauty`. Default `dataset`.

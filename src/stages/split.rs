@@ -4,11 +4,12 @@ use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::data;
 use crate::data::Interactions;
 use crate::formats::json;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// `split` has no parameters: leave-one-out as in OpenP5. A user with fewer than three interactions is in train only.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Split {}
 

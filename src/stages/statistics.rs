@@ -3,12 +3,13 @@
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::formats::json;
 use crate::tables::{DatasetStatistics, statistics_table};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Parameters of `statistics`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Statistics {
     /// The data set: the column's header, and which of the paper's columns stands beside it (`ml-1m`, `ML1M`, `openp5-beauty`,
@@ -80,7 +81,7 @@ fn count(path: &Path, name: &str) -> Result<u64, StageError> {
 }
 
 /// Parameters of `statistics-table`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StatisticsTable {
     /// One line above the table. Default `Statistics of the data sets`.

@@ -6,11 +6,12 @@ use crate::eval::paper::{PaperTable, TABLES};
 use crate::formats::json;
 use crate::tables::panels::{Chosen, Panel, Scored, panels};
 use crate::tables::{Arm, Report, Run, SemanticConsistency, Substitutes};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Parameters of `table`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Table {
     /// What the rows and columns are. Default `semantic-consistency`, the only layout so far.
@@ -38,7 +39,7 @@ pub struct Table {
 }
 
 /// What the rows and columns of a table are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
     /// A row a task, a column an arm: Tables 2, 3, 9 and 10 of the paper.
@@ -47,7 +48,7 @@ pub enum Layout {
 }
 
 /// One column: which of the scores it shows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableColumn {
     /// The header.

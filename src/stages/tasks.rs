@@ -5,6 +5,7 @@ use crate::data::read_items;
 use crate::formats::{json, tensors};
 use crate::seed::Seed;
 use crate::tasks::{Example, PROMPTS, Task, TaskConfig, build};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// The paper's own targets were written by PaLM 2 and never published; these are written by templates from the
 /// catalogue's metadata, see [`crate::tasks`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tasks {
     /// Share of films whose texts are never trained on, above 0 and below 1. Default 0.2; ours, the paper names no share.

@@ -4,13 +4,14 @@ use super::texts::{descriptions, examples, lines, unexpected};
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::formats::json;
 use crate::text::{LEAST_VOCABULARY, Tokenizer, TokenizerConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Trains a byte-level BPE tokenizer (see [`Tokenizer`]).
 ///
 /// It counts the items' descriptions (catalogue), the item texts (pairs), and the corpus and the training prompts and targets
 /// (tasks); never a test example. A text that several artifacts have counts as often as they have it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainTokenizer {
     /// Tokens in all, at least 262: 256 bytes and 6 special tokens. Default 2,048: the texts of a small catalogue have few

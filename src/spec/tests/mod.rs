@@ -1,6 +1,7 @@
 //! The room as a whole: what files mean, and what a person reads when one is wrong.
 
 mod arms;
+mod broken;
 mod expanding;
 mod messages;
 mod properties;

@@ -61,7 +61,7 @@ proptest! {
         let table = DeTable::parse(&document).unwrap();
         let entries = read_table(table.get_ref(), 0, &mut findings);
         let params = crate::spec::params::Params::default();
-        let node = interpolate(&entries[0].node, &mut ParamsOnly(&params), &mut findings).unwrap();
+        let node = interpolate(&entries[0].node, &mut ParamsOnly::in_matrix(&params), &mut findings).unwrap();
         prop_assert!(matches!(node.value, Value::Text(found) if found == text));
     }
 

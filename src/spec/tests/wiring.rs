@@ -72,9 +72,7 @@ fn matrices() {
     let many = format!(
         "[stage.a]\nkind = 'ingest'\nsource = 'x'\n[stage.a.matrix]\na = [{axis}]\nb = [{axis}]\n"
     );
-    assert!(
-        problems_of(&many).starts_with("error: stage `a`: the matrix has more than 100000 arms")
-    );
+    assert!(problems_of(&many).starts_with("error: stage `a`: the matrix has"));
 }
 
 #[test]

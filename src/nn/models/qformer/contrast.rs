@@ -4,10 +4,11 @@ use super::Relation;
 use super::text_side::UNIT_EPS;
 use crate::nn::ops;
 use crate::nn::{Backend, Graph, Matrix, NnError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How two items, or a user and an item, are drawn together and apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PairLoss {
     /// The margin loss of the ILM paper's Eq. 2 on Euclidean distances.
@@ -17,7 +18,7 @@ pub enum PairLoss {
 }
 
 /// How the Q output vectors of an item become one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pooling {
     /// Their mean, then unit length.

@@ -7,11 +7,14 @@ use super::{PairSet, Phase1Data, Qformer, QformerConfig, TokenTable};
 use crate::nn::training::{Losses, Objective};
 use crate::nn::{Backend, Graph, NnError, ops};
 use crate::seed::Seed;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 
 /// A loss of phase 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// Item-text contrast.
@@ -47,7 +50,7 @@ impl Loss {
 }
 
 /// What each loss is multiplied by before they are added. All 1 by default (BLIP-2 adds its three losses unweighted).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossWeights {
     /// Of ITC.
