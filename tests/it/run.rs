@@ -58,7 +58,8 @@ fn an_unknown_stage_is_answered_with_the_nearest() {
     assert_eq!(
         ran.stderr.trim(),
         "error: `p.toml` has no stage `splt`\n\
-         hint: did you mean `split`? The stages are `catalog`, `split`, `cf`, `pairs`, `items`"
+         hint: did you mean `split`?\n\
+         hint: stages: `split`, `cf`, `items`, `pairs`, `catalog`"
     );
 }
 
