@@ -19,6 +19,14 @@ pub enum StoreError {
     /// A stage ended without writing anything.
     #[error("the stage wrote no file")]
     Empty,
+    /// The limits that were kept for this cache cannot be read.
+    #[error("`{}` is not as `ilm-pipe cache limits` wrote it: {what}", path.display())]
+    Limits {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// A file name that is not UTF-8.
     #[error("`{}` is not a UTF-8 file name", path.display())]
     Name {

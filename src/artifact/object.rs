@@ -45,6 +45,11 @@ pub enum Damage {
         /// Its path below the artifact's folder.
         path: String,
     },
+    /// A file that was not stored.
+    Unexpected {
+        /// Its path below the artifact's folder.
+        path: String,
+    },
 }
 
 impl std::fmt::Display for Damage {
@@ -60,6 +65,9 @@ impl std::fmt::Display for Damage {
                 f,
                 "`{path}` in its cached output has {found} bytes, but was stored with {expected}"
             ),
+            Self::Unexpected { path } => {
+                write!(f, "`{path}` in its cached output was not stored with it")
+            }
             Self::Content { path } => {
                 write!(
                     f,

@@ -148,6 +148,7 @@ impl Attempt {
                 seconds: self.watch.seconds(),
                 peak_memory,
             },
+            accepted: Vec::new(),
         };
         site.store.publish(&record)?;
         let outcome = StageOutcome::Done {

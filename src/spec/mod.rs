@@ -75,6 +75,7 @@ mod parameters;
 mod params;
 mod pipeline;
 mod problem;
+mod profiles;
 mod reference;
 mod resources;
 mod source;
@@ -87,6 +88,12 @@ mod value;
 pub use expand::expand;
 pub use pipeline::{Location, Pipeline, StageSpec};
 pub use problem::{RelatedPlace, SpecErrors, SpecProblem};
+pub use profiles::profiles;
+
+/// Amounts that a person writes as text, for other things than pipelines.
+pub(crate) mod amounts {
+    pub(crate) use super::resources::{duration, duration_text, memory, memory_text};
+}
 
 use crate::stages;
 use std::io;
