@@ -1,7 +1,7 @@
 //! Reads every byte of a cache and compares it with what was stored.
 
 use super::in_use::{self, Gate};
-use super::{Damage, Store, StoreError, folder, object};
+use super::{Store, StoreError, object};
 use crate::key::Hash;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -74,9 +74,6 @@ impl Store {
             bytes_total: inventory.output_bytes(),
         };
         for thing in &inventory.unreadable {
-            if thing.name.starts_with('.') {
-                continue;
-            }
             let finding = Finding {
                 what: format!("records/{}", thing.name),
                 key: None,
@@ -104,7 +101,7 @@ impl Store {
                     continue;
                 } else {
                     read = true;
-                    self.read_output(&place, &record.files)?
+                    object::verify(&place, &record.files)?.map(|damage| damage.to_string())
                 };
                 let Some(problem) = damage else { continue };
                 // What one record finds of the output is true for all of them.
@@ -147,28 +144,6 @@ impl Store {
         Ok(audit)
     }
 
-    /// Hashes an output. Also a file that nobody listed is damage: a stage may read whatever lies in the folder.
-    fn read_output(
-        &self,
-        place: &std::path::Path,
-        files: &[super::ObjectFile],
-    ) -> Result<Option<String>, StoreError> {
-        if let Some(damage) = object::inspect(place, files, true)? {
-            return Ok(Some(damage.to_string()));
-        }
-        for path in folder::files_below(place)? {
-            let inner = path.strip_prefix(place).unwrap_or(&path);
-            let known = files.iter().any(|file| std::path::Path::new(&file.path) == inner);
-            if !known {
-                let damage = Damage::Unexpected {
-                    path: inner.to_string_lossy().into_owned(),
-                };
-                return Ok(Some(damage.to_string()));
-            }
-        }
-        Ok(None)
-    }
-
     /// Removes what an audit found, so that the next run makes it anew. What a running process uses is left and named.
     pub fn repair(&self, audit: &mut Audit) -> Result<(), StoreError> {
         let gate = Gate::close(self.root())?;
@@ -183,7 +158,7 @@ impl Store {
                 continue;
             }
             for path in &finding.paths {
-                self.take_away(path)?;
+                self.set_aside(path)?;
             }
             finding.repaired = true;
         }

@@ -366,14 +366,10 @@ pub(super) fn decide(
     decision.bytes_after = size;
 
     for thing in &inventory.unreadable {
-        // One that is being written lies beside its place under such a name.
-        let being_written = thing.name.starts_with('.') && now_ns - thing.changed_ns < DAY_NS;
-        if !being_written {
-            let what = format!("records/{}", short(&thing.name));
-            decision
-                .removals
-                .push(remove_thing(Why::Unreadable, thing, what, None));
-        }
+        let what = format!("records/{}", short(&thing.name));
+        decision
+            .removals
+            .push(remove_thing(Why::Unreadable, thing, what, None));
     }
     for thing in &inventory.orphans {
         if !thing.hash().is_some_and(|hash| demand.runs(&hash)) {
@@ -422,7 +418,7 @@ pub(super) fn decide(
             .push(remove_thing(Why::Leftover, thing, what, thing.hash()));
     }
     for pointer in &inventory.pointers {
-        let dangling = !pointer.key.is_some_and(|key| kept.contains(&key));
+        let dangling = !kept.contains(&pointer.key);
         if dangling && !demand.needs.pipelines.contains(&pointer.pipeline) {
             decision.removals.push(Removal {
                 why: Why::Forgotten,

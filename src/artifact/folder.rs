@@ -59,19 +59,3 @@ pub(super) fn weigh(path: &Path) -> Result<(u64, i128), StoreError> {
     }
     Ok(sum)
 }
-
-/// Removes a file or a folder; one that is gone is no error.
-pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
-    let Some(found) = metadata(path)? else {
-        return Ok(());
-    };
-    let removed = if found.is_dir() {
-        fs_err::remove_dir_all(path)
-    } else {
-        fs_err::remove_file(path)
-    };
-    match removed {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
-}

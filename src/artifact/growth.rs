@@ -32,7 +32,7 @@ impl Store {
     }
 
     /// Whether a sweep may find something: the cache grew over its limit, or the last sweep was a day ago.
-    pub fn sweep_due(&self, limits: &Limits) -> bool {
+    pub fn collecting_is_due(&self, limits: &Limits) -> bool {
         let last = fs_err::read(self.root().join("swept.json")).ok();
         let Some(last) =
             last.and_then(|bytes| serde_json::from_slice::<LastSweep>(&bytes).ok())
@@ -59,17 +59,14 @@ impl Store {
     }
 
     /// Starts the count anew after a sweep that left `bytes`.
-    pub(super) fn note_sweep(&self, bytes: u64) -> Result<(), StoreError> {
-        super::folder::remove(&self.root().join("growth"))?;
+    pub(super) fn note_collected(&self, bytes: u64) -> Result<(), StoreError> {
+        super::object::remove_folder(&self.root().join("growth"))?;
         let last = LastSweep {
             time_ns: clock::since_epoch_ns(),
             bytes,
         };
         let text = serde_json::to_vec(&last).map_err(std::io::Error::from)?;
-        Ok(crate::formats::replace(
-            &self.root().join("swept.json"),
-            &text,
-        )?)
+        self.write(&self.root().join("swept.json"), &text, false)
     }
 }
 
@@ -79,7 +76,7 @@ mod tests {
     use crate::artifact::testing;
 
     fn due(store: &Store, max_size: u64) -> bool {
-        store.sweep_due(&Limits {
+        store.collecting_is_due(&Limits {
             max_size: Some(max_size),
             max_age: None,
         })
@@ -89,20 +86,20 @@ mod tests {
     fn a_sweep_is_due_when_the_cache_grew_over_its_limit() {
         let (_folder, store) = testing::store();
         assert!(due(&store, 1000), "never swept");
-        store.note_sweep(100).expect("noted");
+        store.note_collected(100).expect("noted");
         assert!(!due(&store, 1000));
         let working = store.enter("one");
         testing::commit(&working, &"x".repeat(950));
         working.note_growth();
         assert!(due(&store, 1000));
         assert!(!due(&store, 2000));
-        assert!(!store.sweep_due(&Limits::NONE));
+        assert!(!store.collecting_is_due(&Limits::NONE));
     }
 
     #[test]
     fn above_a_limit_that_cannot_be_kept_not_every_run_sweeps() {
         let (_folder, store) = testing::store();
-        store.note_sweep(5000).expect("noted");
+        store.note_collected(5000).expect("noted");
         let working = store.enter("one");
         testing::commit(&working, &"x".repeat(30));
         working.note_growth();
@@ -115,7 +112,7 @@ mod tests {
     #[test]
     fn a_sweep_is_due_once_a_day() {
         let (_folder, store) = testing::store();
-        store.note_sweep(0).expect("noted");
+        store.note_collected(0).expect("noted");
         let path = store.root().join("swept.json");
         let yesterday = clock::since_epoch_ns() - EVERY_NS;
         let text = format!(r#"{{"time_ns":{yesterday},"bytes":0}}"#);

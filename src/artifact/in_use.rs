@@ -73,18 +73,16 @@ impl InUse {
     pub(super) fn look<T>(
         &self,
         key: &Hash,
-        look: impl FnOnce() -> Option<T>,
-        found: impl Fn(&T) -> [Hash; 2],
-    ) -> Option<T> {
+        look: impl FnOnce() -> T,
+        found: impl Fn(&T) -> Vec<Hash>,
+    ) -> T {
         let mut inner = self.inner();
         if inner.known.contains(key) {
             return look();
         }
         let locked = inner.gate.file().lock_shared().is_ok();
         let thing = look();
-        if let Some(thing) = &thing {
-            inner.add(&found(thing));
-        }
+        inner.add(&found(&thing));
         if locked {
             let _ = inner.gate.file().unlock();
         }
@@ -93,7 +91,7 @@ impl InUse {
 
     /// Makes a hash safe from sweeps.
     pub(super) fn add(&self, hash: Hash) {
-        self.look(&hash, || Some(()), |()| [hash, hash]);
+        self.look(&hash, || (), |()| vec![hash]);
     }
 
     /// Counts a new artifact.
@@ -116,7 +114,9 @@ impl Inner {
                 text.push('\n');
             }
         }
-        let _ = self.list.write_all(text.as_bytes());
+        if !text.is_empty() {
+            let _ = self.list.write_all(text.as_bytes());
+        }
     }
 }
 
@@ -139,7 +139,7 @@ pub(super) fn read_all(
         };
         if file.file().try_lock_shared().is_ok() {
             if tidy {
-                super::folder::remove(&path)?;
+                super::object::remove_folder(&path)?;
             }
             continue;
         }

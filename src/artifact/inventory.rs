@@ -73,8 +73,8 @@ pub struct Inventory {
     pub temporary: Vec<Thing>,
     /// Files of locks.
     pub locks: Vec<Thing>,
-    /// Memory of a stage's last success: path, pipeline, stage, key.
-    pub(super) pointers: Vec<last::Pointer>,
+    /// Memory of stages' last successes.
+    pub(super) pointers: Vec<last::Noted>,
 }
 
 impl Store {
@@ -133,7 +133,11 @@ impl Store {
         let mut things = Vec::new();
         for path in folder::entries(&self.root().join(folder))? {
             let mut thing = Thing::at(path)?;
-            thing.busy = thing.hash().is_some_and(|key| self.is_locked(&key));
+            thing.busy = match thing.hash() {
+                Some(key) => self.is_locked(&key),
+                // Whoever writes a file holds a lock on it.
+                None => super::lock::is_taken(&thing.path),
+            };
             things.push(thing);
         }
         Ok(things)

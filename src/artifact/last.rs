@@ -1,7 +1,9 @@
 //! The key of each stage's last success: a content-addressed store has no memory of "before".
 
 use super::StoreError;
+use crate::formats::checked;
 use crate::key::Hash;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Stage names hold `[`, `=` and `,`, and values may hold anything: whatever is not plain is written as `%2f`.
@@ -20,95 +22,85 @@ fn hex(digit: u8) -> char {
     char::from_digit(u32::from(digit), 16).unwrap_or('0')
 }
 
-/// Reads what [`file_name`] wrote.
-fn plain_name(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            let digits = std::str::from_utf8(&digits).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        } else {
-            bytes.push(byte);
+/// What is known of a stage's last success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// It never succeeded in this pipeline, or that is forgotten.
+    Never,
+    /// This was its key.
+    Key(Hash),
+    /// Something was noted, but cannot be believed.
+    Damaged,
+}
+
+impl Last {
+    /// The key, where it is known.
+    pub fn key(self) -> Option<Hash> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Never | Self::Damaged => None,
         }
     }
-    String::from_utf8(bytes).ok()
 }
 
-/// A pointer: pipeline, stage, and the key of the stage's last success where the file holds one.
-#[derive(Clone, Debug)]
-pub(super) struct Pointer {
-    pub(super) path: PathBuf,
-    pub(super) pipeline: String,
-    pub(super) stage: String,
-    pub(super) key: Option<Hash>,
+/// The file.
+#[derive(Serialize, Deserialize)]
+struct Pointer {
+    key: Hash,
+    /// The stage that it is of: a file under another stage's name would give wrong reasons.
+    stage: String,
+    pipeline: String,
 }
 
-/// Every pointer, sorted by file name.
-pub(super) fn list(root: &Path) -> Result<Vec<Pointer>, StoreError> {
-    let mut pointers = Vec::new();
-    let name = |path: &Path| plain_name(path.file_name()?.to_str()?);
-    for folder in super::folder::entries(root)? {
-        let Some(pipeline) = name(&folder) else {
-            continue;
-        };
-        if !folder.is_dir() {
-            continue;
-        }
-        for path in super::folder::entries(&folder)? {
-            if let Some(stage) = name(&path) {
-                pointers.push(Pointer {
-                    key: fs_err::read_to_string(&path)
-                        .ok()
-                        .and_then(|text| Hash::parse(text.trim())),
-                    pipeline: pipeline.clone(),
-                    stage,
-                    path,
-                });
-            }
-        }
-    }
-    Ok(pointers)
-}
-
-fn path(root: &Path, pipeline: &str, stage: &str) -> PathBuf {
+pub(super) fn path(root: &Path, pipeline: &str, stage: &str) -> PathBuf {
     root.join(file_name(pipeline)).join(file_name(stage))
 }
 
-pub(super) fn read(root: &Path, pipeline: &str, stage: &str) -> Option<Hash> {
-    let text = fs_err::read_to_string(path(root, pipeline, stage)).ok()?;
-    Hash::parse(text.trim())
-}
-
-pub(super) fn write(
-    root: &Path,
-    pipeline: &str,
-    stage: &str,
-    key: &Hash,
-) -> Result<(), StoreError> {
-    let path = path(root, pipeline, stage);
-    if let Some(folder) = path.parent() {
-        fs_err::create_dir_all(folder)?;
+pub(super) fn read(root: &Path, pipeline: &str, stage: &str) -> Last {
+    match fs_err::read(path(root, pipeline, stage)) {
+        Ok(bytes) => match checked::from_text::<Pointer>(&bytes) {
+            Some(pointer) if pointer.stage == stage && pointer.pipeline == pipeline => {
+                Last::Key(pointer.key)
+            }
+            _ => Last::Damaged,
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Last::Never,
+        Err(_) => Last::Damaged,
     }
-    // No fsync: losing it costs a reason in `plan`, never a result.
-    fs_err::write(&path, key.hex())?;
-    Ok(())
 }
 
-pub(super) fn remove(root: &Path, pipeline: &str, stage: &str) -> Result<(), StoreError> {
-    super::folder::remove(&path(root, pipeline, stage))
+pub(super) fn text(pipeline: &str, stage: &str, key: &Hash) -> Result<String, StoreError> {
+    Ok(checked::to_text(&Pointer {
+        key: *key,
+        stage: stage.to_owned(),
+        pipeline: pipeline.to_owned(),
+    })?)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A file of the memory, as it lies on disk.
+#[derive(Clone, Debug)]
+pub(super) struct Noted {
+    pub(super) path: PathBuf,
+    pub(super) pipeline: String,
+    pub(super) stage: String,
+    pub(super) key: Hash,
+}
 
-    #[test]
-    fn names_read_back() {
-        for name in ["cf", "phase2[arm=elm,seed=1]", "a/b c%41ä", ""] {
-            assert_eq!(plain_name(&file_name(name)).as_deref(), Some(name));
+/// Everything that is noted and can be believed, sorted by file name.
+pub(super) fn list(root: &Path) -> Result<Vec<Noted>, StoreError> {
+    let mut noted = Vec::new();
+    for path in super::folder::files_below(root)? {
+        let pointer = fs_err::read(&path)
+            .ok()
+            .and_then(|bytes| checked::from_text::<Pointer>(&bytes));
+        if let Some(pointer) = pointer {
+            noted.push(Noted {
+                path,
+                pipeline: pointer.pipeline,
+                stage: pointer.stage,
+                key: pointer.key,
+            });
         }
-        assert_eq!(plain_name("a%4"), None);
     }
+    Ok(noted)
 }

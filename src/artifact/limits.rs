@@ -145,8 +145,7 @@ impl Store {
             max_age: limits.max_age.map(|limit| limit.to_string()),
         };
         let text = serde_json::to_vec_pretty(&stored).map_err(std::io::Error::from)?;
-        crate::formats::replace(&self.root().join(FILE), &text)?;
-        Ok(())
+        self.write(&self.root().join(FILE), &text, true)
     }
 }
 

@@ -17,9 +17,12 @@
 //!
 //! An object appears by a rename, complete or not at all. A record is written after its object is on disk; one
 //! without an intact object is a miss. Nothing here is ever trusted because it is there: sizes and times are compared
-//! when a plan is made, content is hashed before a stage reads it.
+//! when a plan is made, content is hashed before a stage reads it or a person is shown it. Records, `last`, `files.json`
+//! and the lines of logs carry a check of their own bytes ([`crate::formats::checked`]).
 //!
-//! A sweep ([`Store::sweep`]) takes what is older than a limit, or makes the cache larger than one, and what nobody can
+//! Whatever is written aside is in `tmp/`, under the lock of its key or of its file, and swept by the next run.
+//!
+//! Collecting garbage ([`Store::collect`]) takes what is older than a limit, or makes the cache larger than one, and what nobody can
 //! use. It never takes what a pipeline needs ([`Needs`], gathered by whoever can read pipelines) or a running process
 //! found or made. A record goes before its output, each by a rename: what is there is whole, also after a crash. When a
 //! result was last used is the time of modification of its record, noted at most once a day.
@@ -32,6 +35,7 @@ mod growth;
 mod in_use;
 mod inventory;
 mod last;
+mod leftovers;
 mod limits;
 mod lock;
 mod object;
@@ -47,9 +51,10 @@ pub use audit::{Audit, AuditProgress, Finding};
 pub use error::StoreError;
 pub use eviction::{Decision, Kept, Need, Needs, Removal, Why, own_part};
 pub use inventory::{Cached, Inventory, Thing};
+pub use last::Last;
 pub use limits::{Limit, Limits, SetLimits};
 pub use lock::KeyLock;
 pub use object::{Damage, ObjectFile};
-pub use record::{Accepted, Origin, Record};
+pub use record::{Accepted, Lookup, Origin, Record};
 pub use roots::KnownPipeline;
 pub use store::Store;

@@ -83,3 +83,14 @@ impl Record {
         self.accepted.last().map(|accepted| accepted.reason.as_str())
     }
 }
+
+/// What the cache has under a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lookup {
+    /// Nothing.
+    Missing,
+    /// Something that is not as it was written.
+    Damaged,
+    /// The record.
+    Found(Box<Record>),
+}

@@ -1,13 +1,10 @@
-//! Action records on disk: one file a key, with a check over its bytes.
+//! Action records on disk: one file a key.
 
-use super::{Record, StoreError};
+use super::{Lookup, Record, StoreError};
+use crate::formats::checked;
 use crate::key::Hash;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-
-/// What stands between a record and its check. The check is the last field, so that the file is plain JSON.
-const CHECK: &[u8] = br#","check":""#;
-/// `,"check":"`, 64 digits, `"}`.
-const CHECK_LENGTH: usize = CHECK.len() + 64 + 2;
 
 /// A record file as it lies on disk.
 #[derive(Clone, Debug)]
@@ -27,45 +24,26 @@ pub(super) fn path(root: &Path, key: &Hash) -> PathBuf {
         .join(format!("{hex}.json"))
 }
 
-/// Reads the record of a key. One that cannot be read, or is another key's, is a miss.
-pub(super) fn read(root: &Path, key: &Hash) -> Option<Record> {
-    decode(&fs_err::read(path(root, key)).ok()?, key)
-}
-
-/// Writes a record aside and renames it into place.
-pub(super) fn write(root: &Path, record: &Record) -> Result<(), StoreError> {
-    let path = path(root, &record.key);
-    if let Some(folder) = path.parent() {
-        fs_err::create_dir_all(folder)?;
+/// Looks for the record of a key.
+pub(super) fn look(root: &Path, key: &Hash) -> Lookup {
+    match fs_err::read(path(root, key)) {
+        Ok(bytes) => read(&bytes, key).map_or(Lookup::Damaged, |record| {
+            Lookup::Found(Box::new(record))
+        }),
+        Err(error) if error.kind() == ErrorKind::NotFound => Lookup::Missing,
+        // A disk that cannot read it back, a folder in its place.
+        Err(_) => Lookup::Damaged,
     }
-    Ok(crate::formats::replace(&path, &encode(record)?)?)
 }
 
-fn encode(record: &Record) -> Result<Vec<u8>, StoreError> {
-    let mut text = serde_json::to_vec(record).map_err(std::io::Error::from)?;
-    let check = blake3::hash(&text).to_hex();
-    text.pop();
-    text.extend_from_slice(CHECK);
-    text.extend_from_slice(check.as_bytes());
-    text.extend_from_slice(b"\"}");
-    Ok(text)
-}
-
-/// Reads a record's bytes. Records of the first version have no check; what identifies them is checked all the same.
-fn decode(bytes: &[u8], key: &Hash) -> Option<Record> {
-    if let Some(start) = bytes.len().checked_sub(CHECK_LENGTH) {
-        let (record, check) = bytes.split_at(start);
-        if let Some(check) = check.strip_prefix(CHECK) {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(record).update(b"}");
-            if hasher.finalize().to_hex().as_bytes() != &check[..64] {
-                return None;
-            }
-        }
-    }
-    let record: Record = serde_json::from_slice(bytes).ok()?;
+fn read(bytes: &[u8], key: &Hash) -> Option<Record> {
+    let record: Record = checked::from_text(bytes)?;
     // A record that was copied or edited under another name is not this key's.
     (record.key == *key && record.fingerprint.key() == *key).then_some(record)
+}
+
+pub(super) fn text(record: &Record) -> Result<String, StoreError> {
+    Ok(checked::to_text(record)?)
 }
 
 /// When the record of a key was last used.
@@ -103,9 +81,9 @@ pub(super) fn list(root: &Path) -> Result<Vec<Listed>, StoreError> {
             .file_name()
             .and_then(|name| Hash::parse(name.to_str()?.strip_suffix(".json")?));
         let record = match (key, fs_err::read(&path)) {
-            (Some(key), Ok(bytes)) => decode(&bytes, &key),
+            (Some(key), Ok(bytes)) => read(&bytes, &key),
             (None, Ok(_)) => None,
-            (_, Err(error)) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            (_, Err(error)) if error.kind() == ErrorKind::NotFound => continue,
             (_, Err(error)) => return Err(error.into()),
         };
         listed.push(Listed {
@@ -116,36 +94,4 @@ pub(super) fn list(root: &Path) -> Result<Vec<Listed>, StoreError> {
         });
     }
     Ok(listed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::artifact::testing;
-
-    #[test]
-    fn every_flipped_bit_of_a_record_is_a_miss_or_changes_nothing() {
-        let record = testing::record("one", "0");
-        let bytes = encode(&record).expect("encoded");
-        assert_eq!(decode(&bytes, &record.key).as_ref(), Some(&record));
-        for at in 0..bytes.len() {
-            for bit in 0..8 {
-                let mut damaged = bytes.clone();
-                damaged[at] ^= 1 << bit;
-                if let Some(read) = decode(&damaged, &record.key) {
-                    assert_eq!(read, record, "byte {at}, bit {bit}");
-                }
-            }
-        }
-        for length in 0..bytes.len() {
-            assert_eq!(decode(&bytes[..length], &record.key), None, "{length} bytes");
-        }
-    }
-
-    #[test]
-    fn a_record_without_a_check_is_read() {
-        let record = testing::record("one", "0");
-        let bytes = serde_json::to_vec(&record).expect("json");
-        assert_eq!(decode(&bytes, &record.key), Some(record));
-    }
 }

@@ -24,8 +24,7 @@ impl Store {
         if fs_err::read(&path).is_ok_and(|there| there == text) {
             return Ok(());
         }
-        fs_err::create_dir_all(self.pipelines())?;
-        Ok(crate::formats::replace(&path, &text)?)
+        self.write(&path, &text, false)
     }
 
     /// The pipeline files that ran with this cache and still exist, sorted. What remembers a file that is gone is

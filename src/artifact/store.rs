@@ -1,7 +1,9 @@
 //! The store: look up, begin, commit.
 
 use super::in_use::InUse;
-use super::{Damage, KeyLock, Record, StoreError, folder, last, object, records};
+use super::{
+    Damage, KeyLock, Last, Lookup, Record, StoreError, last, leftovers, object, records,
+};
 use crate::clock;
 use crate::key::{FileHashes, Hash};
 use std::path::{Path, PathBuf};
@@ -53,6 +55,11 @@ impl Store {
         Ok(())
     }
 
+    /// Whether anything was ever stored.
+    pub fn is_there(&self) -> bool {
+        self.root.is_dir()
+    }
+
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
@@ -60,6 +67,32 @@ impl Store {
     /// Bytes of the artifacts that this process added, where it entered.
     pub(super) fn grown(&self) -> u64 {
         self.in_use.as_ref().map_or(0, |in_use| in_use.grown())
+    }
+
+    /// Removes what killed runs left half-written, and the checkpoints of keys that have a result. Never touches what a
+    /// living process is writing. Nothing is lost where it fails, so a cache that cannot be written to is no error.
+    pub fn sweep(&self) {
+        let _ = leftovers::sweep(&self.root.join("tmp"), &self.root.join("locks"));
+        for entry in fs_err::read_dir(self.root.join("scratch"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let key = entry.file_name().to_str().and_then(Hash::parse);
+            if let Some(key) = key.filter(|key| self.record(key).is_some()) {
+                if let Ok(Some(_lock)) = self.try_lock(&key) {
+                    let _ = object::remove_folder(&self.scratch_path(&key));
+                }
+            }
+        }
+    }
+
+    /// Writes a file of the cache aside and renames it into place.
+    pub(super) fn write(&self, path: &Path, content: &[u8], durable: bool) -> Result<(), StoreError> {
+        if let Some(folder) = path.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        leftovers::replace(&self.root.join("tmp"), path, content, durable)
     }
 
     /// The remembered hashes of files outside the cache.
@@ -78,9 +111,15 @@ impl Store {
         self.root.join("scratch").join(key.hex())
     }
 
-    /// The log of a key: every attempt, one after another.
+    /// The log of a key's last attempt.
     pub fn log_path(&self, key: &Hash) -> PathBuf {
         self.root.join("logs").join(format!("{}.jsonl", key.hex()))
+    }
+
+    /// What every attempt to compute a key reported, one after another.
+    pub fn attempts_path(&self, key: &Hash) -> PathBuf {
+        let name = format!("{}.attempts.jsonl", key.hex());
+        self.root.join("logs").join(name)
     }
 
     /// The event log of a run.
@@ -96,23 +135,58 @@ impl Store {
         self.root.join("tmp").join(key.hex())
     }
 
+    /// Looks for the record of a key. Where this process entered, what is found counts as used.
+    pub fn look(&self, key: &Hash) -> Lookup {
+        let look = || records::look(&self.root, key);
+        let Some(in_use) = &self.in_use else {
+            return look();
+        };
+        let lookup = in_use.look(key, look, |lookup| match lookup {
+            Lookup::Found(record) => vec![record.key, record.output],
+            Lookup::Missing | Lookup::Damaged => Vec::new(),
+        });
+        if let Lookup::Found(_) = &lookup {
+            records::mark_used(&self.root, key, clock::since_epoch_ns(), NOTE_USES_EVERY_NS);
+        }
+        lookup
+    }
+
     /// Reads the record of a key. One that cannot be read is a miss.
     pub fn record(&self, key: &Hash) -> Option<Record> {
-        let read = || records::read(&self.root, key);
-        match &self.in_use {
-            None => read(),
-            Some(in_use) => in_use.look(key, read, |record| [record.key, record.output]),
+        match self.look(key) {
+            Lookup::Found(record) => Some(*record),
+            Lookup::Missing | Lookup::Damaged => None,
         }
     }
 
     /// Looks for damage of a record's artifact, cheaply: sizes and times, and content where a time moved.
     pub fn glance(&self, record: &Record) -> Result<Option<Damage>, StoreError> {
-        object::inspect(&self.object_path(&record.output), &record.files, false)
+        let (damage, moved) = object::glance(&self.object_path(&record.output), &record.files)?;
+        if let (None, Some(files)) = (&damage, moved) {
+            // The cache was copied, or touched: its bytes are right, so the next glance need not read them. A cache that
+            // cannot be written to is read again each time.
+            let record = Record {
+                files,
+                ..record.clone()
+            };
+            let _ = self.write_record(&record);
+        }
+        Ok(damage)
     }
 
     /// Looks for damage of a record's artifact by hashing every byte.
     pub fn verify(&self, record: &Record) -> Result<Option<Damage>, StoreError> {
-        object::inspect(&self.object_path(&record.output), &record.files, true)
+        object::verify(&self.object_path(&record.output), &record.files)
+    }
+
+    /// The bytes of one file of a record's artifact, proven to be those that were stored.
+    pub fn read_file(&self, record: &Record, name: &str) -> Result<Vec<u8>, StoreError> {
+        object::read_file(&self.object_path(&record.output), &record.files, name)?.map_err(
+            |damage| StoreError::Damaged {
+                stage: record.origin.stage.clone(),
+                damage,
+            },
+        )
     }
 
     /// Takes the lock of a key, or returns none when another process is computing it.
@@ -129,7 +203,7 @@ impl Store {
     pub fn begin(&self, key: &Hash) -> Result<(PathBuf, PathBuf), StoreError> {
         // The lock of the key is held, so what another attempt left here is dead.
         let output = self.unfinished_path(key);
-        folder::remove(&output)?;
+        leftovers::remove_attempt(&output)?;
         fs_err::create_dir_all(&output)?;
         let scratch = self.scratch_path(key);
         fs_err::create_dir_all(&scratch)?;
@@ -138,7 +212,7 @@ impl Store {
 
     /// Drops a half-written artifact; its scratch folder stays for the next attempt.
     pub fn abandon(&self, key: &Hash) -> Result<(), StoreError> {
-        folder::remove(&self.unfinished_path(key))
+        object::remove_folder(&self.unfinished_path(key))
     }
 
     /// Hashes and seals a finished artifact and moves it to its place. Returns its hash and files.
@@ -155,104 +229,97 @@ impl Store {
         }
         // Another key may have made the same bytes. What is there is replaced unless it is proven intact: a corrupt
         // object under the right name must not survive a recomputation.
-        if place.exists() {
-            let damage = object::inspect(&place, &files, true)?;
-            if damage.is_none() {
-                folder::remove(folder)?;
-                Self::restamp(&place, &mut files)?;
-                return Ok((output, files));
-            }
-            self.take_away(&place)?;
+        if object::adopt(&place, &mut files)? {
+            object::remove_folder(folder)?;
+            return Ok((output, files));
         }
+        self.set_aside(&place)?;
         if let Err(error) = fs_err::rename(folder, &place) {
             // Another stage that makes the same bytes was faster.
-            if object::inspect(&place, &files, true)?.is_some() {
+            if !object::adopt(&place, &mut files)? {
                 return Err(error.into());
             }
-            folder::remove(folder)?;
+            object::remove_folder(folder)?;
         } else if let Some(in_use) = &self.in_use {
             in_use.grow(files.iter().map(|file| file.size).sum());
         }
         if let Some(parent) = place.parent() {
             fs_err::File::open(parent)?.sync_all()?;
         }
-        Self::restamp(&place, &mut files)?;
         Ok((output, files))
     }
 
-    /// Writes the change times that the files have at their place.
-    fn restamp(place: &Path, files: &mut [super::ObjectFile]) -> Result<(), StoreError> {
-        for file in files {
-            file.changed_ns = object::changed_ns(&fs_err::metadata(place.join(&file.path))?);
+    /// Takes something away in one step, so that no reader meets half of it.
+    pub(super) fn set_aside(&self, place: &Path) -> Result<(), StoreError> {
+        if fs_err::symlink_metadata(place).is_err() {
+            return Ok(());
         }
-        Ok(())
+        let aside = tempfile::Builder::new()
+            .suffix(leftovers::DAMAGED)
+            .tempdir_in(self.root.join("tmp"))
+            .map_err(StoreError::Io)?;
+        fs_err::rename(place, aside.path().join("it"))?;
+        Ok(aside.close()?)
     }
 
     /// Writes the record of a key; from here on it is a hit. Its scratch folder is no longer needed.
     pub fn publish(&self, record: &Record) -> Result<(), StoreError> {
-        records::write(&self.root, record)?;
-        folder::remove(&self.scratch_path(&record.key))
+        self.write_record(record)?;
+        object::remove_folder(&self.scratch_path(&record.key))
+    }
+
+    fn write_record(&self, record: &Record) -> Result<(), StoreError> {
+        let text = records::text(record)?;
+        let path = records::path(&self.root, &record.key);
+        self.write(&path, text.as_bytes(), true)
     }
 
     /// Forgets a key whose artifact is damaged, and removes the artifact.
     pub fn discard(&self, record: &Record) -> Result<(), StoreError> {
         self.forget(&record.key)?;
-        self.take_away(&self.object_path(&record.output))
+        self.set_aside(&self.object_path(&record.output))
     }
 
     /// Removes the record of a key; its artifact stays.
     pub fn forget(&self, key: &Hash) -> Result<(), StoreError> {
-        folder::remove(&records::path(&self.root, key))
-    }
-
-    /// Removes a folder so that nobody ever sees a part of it: under another name first.
-    pub(super) fn take_away(&self, path: &Path) -> Result<(), StoreError> {
-        let trash = self.root.join("tmp");
-        fs_err::create_dir_all(&trash)?;
-        let trash = tempfile::Builder::new().prefix("gone-").tempdir_in(trash)?;
-        let aside = trash.path().join("it");
-        match fs_err::rename(path, &aside) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error.into()),
-            Ok(()) => folder::remove(&aside),
-        }
+        object::remove_folder(&records::path(&self.root, key))
     }
 
     /// The key of a stage's last success.
     pub fn last(&self, pipeline: &str, stage: &str) -> Option<Hash> {
+        self.look_last(pipeline, stage).key()
+    }
+
+    /// The key of a stage's last success, and whether what was noted can be believed.
+    pub fn look_last(&self, pipeline: &str, stage: &str) -> Last {
         last::read(&self.root.join("last"), pipeline, stage)
     }
 
-    /// Notes a stage's success and that its result was used; costs nothing when both are known.
-    pub fn note_last(&self, pipeline: &str, stage: &str, key: &Hash) -> Result<(), StoreError> {
-        records::mark_used(&self.root, key, clock::since_epoch_ns(), NOTE_USES_EVERY_NS);
-        if self.last(pipeline, stage).as_ref() == Some(key) {
-            return Ok(());
+    /// Notes the key of a stage's success; costs nothing when it is the one already noted. Returns what was noted before.
+    pub fn note_last(&self, pipeline: &str, stage: &str, key: &Hash) -> Result<Last, StoreError> {
+        let before = self.look_last(pipeline, stage);
+        if before == Last::Key(*key) {
+            return Ok(before);
         }
-        last::write(&self.root.join("last"), pipeline, stage, key)
+        let text = last::text(pipeline, stage, key)?;
+        // Not durable: losing it costs a reason in `plan`, never a result.
+        let path = last::path(&self.root.join("last"), pipeline, stage);
+        self.write(&path, text.as_bytes(), false)?;
+        Ok(before)
     }
 
-    /// Takes a stage's last success back to the one before, or to none.
-    pub fn take_back_last(
-        &self,
-        pipeline: &str,
-        stage: &str,
-        before: Option<&Hash>,
-    ) -> Result<(), StoreError> {
-        let last = self.root.join("last");
-        match before {
-            Some(key) => last::write(&last, pipeline, stage, key),
-            None => last::remove(&last, pipeline, stage),
-        }
+    /// Forgets that a stage ever succeeded.
+    pub fn forget_last(&self, pipeline: &str, stage: &str) -> Result<(), StoreError> {
+        object::remove_folder(&last::path(&self.root.join("last"), pipeline, stage))
     }
 
     /// Every stage of a pipeline with the key of its last success, sorted.
     pub fn lasts(&self, pipeline: &str) -> Result<Vec<(String, Hash)>, StoreError> {
-        let pointers = last::list(&self.root.join("last"))?;
-        Ok(pointers
+        let noted = last::list(&self.root.join("last"))?;
+        Ok(noted
             .into_iter()
-            .filter(|pointer| pointer.pipeline == pipeline)
-            .filter_map(|pointer| Some((pointer.stage, pointer.key?)))
+            .filter(|noted| noted.pipeline == pipeline)
+            .map(|noted| (noted.stage, noted.key))
             .collect())
     }
 
@@ -354,11 +421,12 @@ mod tests {
         let path = records::path(&store.root, &key);
         let now = clock::since_epoch_ns();
         let age = |store: &Store| (now - store.used_ns(&key).expect("a time")) / 3_600_000_000_000;
+        let working = store.enter("run-1");
         for (hours_ago, expected) in [(2, 2), (30, 0)] {
             let file = fs_err::File::open(&path).expect("opened");
             let then = clock::file_time(now - hours_ago * 3_600_000_000_000);
             file.file().set_modified(then).expect("set");
-            store.note_last("p", "s", &key).expect("noted");
+            assert!(store.record(&key).is_some() && working.record(&key).is_some());
             assert_eq!(age(&store), expected, "noted {hours_ago} hours ago");
         }
     }

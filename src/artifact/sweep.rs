@@ -2,21 +2,21 @@
 
 use super::eviction::{Decision, Demand, Needs, Removal, Why, decide};
 use super::in_use::{self, Gate};
-use super::{KeyLock, Limits, Record, Store, StoreError, folder, records};
+use super::{Limits, Record, Store, StoreError, leftovers, object, records};
 use crate::clock;
 use std::path::{Path, PathBuf};
 
 impl Store {
     /// What a sweep would do. Changes nothing.
-    pub fn consider_sweep(&self, limits: &Limits, needs: &Needs) -> Result<Decision, StoreError> {
+    pub fn consider_collecting(&self, limits: &Limits, needs: &Needs) -> Result<Decision, StoreError> {
         let running = in_use::read_all(self.root(), false)?;
         self.decide(limits, &Demand { needs, running: &running })
     }
 
     /// Whether a sweep would take a result or checkpoints if no pipeline needed any: only then it matters what they
     /// need.
-    pub fn sweep_asks_pipelines(&self, limits: &Limits) -> Result<bool, StoreError> {
-        let decision = self.consider_sweep(limits, &Needs::default())?;
+    pub fn collecting_asks_pipelines(&self, limits: &Limits) -> Result<bool, StoreError> {
+        let decision = self.consider_collecting(limits, &Needs::default())?;
         Ok(decision.removals.iter().any(|removal| {
             matches!(
                 removal.why,
@@ -29,16 +29,16 @@ impl Store {
     ///
     /// A record goes before its output, and each by one rename into `tmp/`: a sweep that is killed leaves results whole
     /// or gone. Other processes wait to look things up until everything is renamed; removing takes place after that.
-    pub fn sweep(&self, limits: &Limits, needs: &Needs) -> Result<Decision, StoreError> {
+    pub fn collect(&self, limits: &Limits, needs: &Needs) -> Result<Decision, StoreError> {
         if !self.root().is_dir() {
             return Ok(Decision::default());
         }
-        let trash = self.root().join("tmp");
-        fs_err::create_dir_all(&trash)?;
+        let tmp = self.root().join("tmp");
+        fs_err::create_dir_all(&tmp)?;
         let gate = Gate::close(self.root())?;
         let running = in_use::read_all(self.root(), true)?;
         let mut decision = self.decide(limits, &Demand { needs, running: &running })?;
-        let trash = tempfile::Builder::new().prefix("gone-").tempdir_in(trash)?;
+        let trash = tempfile::Builder::new().prefix("gone-").tempdir_in(&tmp)?;
         let mut done = Vec::with_capacity(decision.removals.len());
         let mut place = 0;
         for removal in std::mem::take(&mut decision.removals) {
@@ -50,14 +50,22 @@ impl Store {
                     lock => lock,
                 },
             };
-            take(&removal, trash.path(), &mut place)?;
-            drop::<Option<KeyLock>>(lock);
+            match &lock {
+                // An attempt that is dead may have left programs that still write to it.
+                Some(_) if removal.paths.iter().all(|path| path.starts_with(&tmp)) => {
+                    for path in &removal.paths {
+                        leftovers::remove_attempt(path)?;
+                    }
+                }
+                _ => take(&removal, trash.path(), &mut place)?,
+            }
+            drop(lock);
             done.push(removal);
         }
         decision.removals = done;
-        self.note_sweep(decision.bytes_after)?;
+        self.note_collected(decision.bytes_after)?;
         drop(gate);
-        folder::remove(trash.path())?;
+        object::remove_folder(trash.path())?;
         Ok(decision)
     }
 
@@ -108,7 +116,7 @@ fn take(removal: &Removal, trash: &Path, place: &mut usize) -> Result<(), StoreE
 mod tests {
     use super::*;
     use crate::artifact::testing::{commit, commit_as, store};
-    use crate::artifact::{Need, own_part};
+    use crate::artifact::{Need, folder, own_part};
     use crate::key::Hash;
     use std::collections::BTreeSet;
     use std::time::Duration;
@@ -137,8 +145,8 @@ mod tests {
     }
 
     fn sweep(store: &Store, limits: &Limits, needs: &Needs) -> Vec<(Why, String)> {
-        let considered = store.consider_sweep(limits, needs).expect("considered");
-        let done = store.sweep(limits, needs).expect("swept");
+        let considered = store.consider_collecting(limits, needs).expect("considered");
+        let done = store.collect(limits, needs).expect("swept");
         let lines = |decision: &Decision| -> Vec<(Why, String)> {
             let removals = decision.removals.iter();
             removals.map(|r| (r.why, r.what.clone())).collect()
@@ -242,7 +250,7 @@ mod tests {
         let strict = limits(Some(1), Some(0));
         assert!(sweep(&store, &strict, &Needs::default()).is_empty());
         let kept = store
-            .consider_sweep(&strict, &Needs::default())
+            .consider_collecting(&strict, &Needs::default())
             .expect("considered")
             .kept;
         let running = Need::Running { run: "run-1".into() };
@@ -292,7 +300,7 @@ mod tests {
             pipelines: BTreeSet::from(["p".to_owned()]),
             ..Needs::default()
         };
-        let considered = store.consider_sweep(&Limits::NONE, &needs).expect("considered");
+        let considered = store.consider_collecting(&Limits::NONE, &needs).expect("considered");
         let mut whys: Vec<Why> = considered.removals.iter().map(|r| r.why).collect();
         whys.sort_unstable();
         assert_eq!(
@@ -308,7 +316,7 @@ mod tests {
                 Why::Forgotten
             ]
         );
-        store.sweep(&Limits::NONE, &needs).expect("swept");
+        store.collect(&Limits::NONE, &needs).expect("swept");
         assert!(store.scratch_path(&alive).exists() && !store.scratch_path(&dead).exists());
         assert!(store.log_path(&alive).exists() && !store.log_path(&dead).exists());
         assert!(!store.root().join("uses/dead").exists());

@@ -1,5 +1,6 @@
 //! What was typed. Doc comments here are the help.
 
+use super::CacheCommand;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -82,6 +83,9 @@ pub enum Command {
         /// After a failure, run what does not depend on it
         #[arg(long)]
         keep_going: bool,
+        /// Leave the cache as it is afterwards, also when it is above its limits
+        #[arg(long)]
+        no_gc: bool,
         /// Print the outcome as JSON
         #[arg(long)]
         json: bool,
@@ -155,6 +159,49 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Show what a stage reported, attempt by attempt; also of a stage that is fresh
+    Logs {
+        /// The pipeline.
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+        /// A stage, or a swept stage for all its arms
+        stage: String,
+        /// Only attempts of this run, or of runs that begin so
+        #[arg(long, value_name = "RUN")]
+        run: Option<String>,
+        /// Go on until the attempt that is running has ended
+        #[arg(long, short, conflicts_with = "json")]
+        follow: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let the output of a stage stand although its parameters, version or files changed
+    ///
+    /// For changes that you know to be cosmetic. The old output is recorded as the result of what the stage depends on
+    /// now, with your reason; stages after it stay fresh, and every report says that it was accepted and not computed.
+    Accept {
+        /// The pipeline.
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+        /// A stage, or a swept stage for all its arms
+        stage: String,
+        /// Why the change cannot change the output
+        #[arg(long, required_unless_present = "undo")]
+        reason: Option<String>,
+        /// Take the last acceptance back: the stage runs again
+        #[arg(long, conflicts_with = "reason")]
+        undo: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List, measure, check and clean what is stored
+    Cache {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: CacheCommand,
     },
     /// Run one stage for a runner: a task on standard input, messages on standard output
     #[command(hide = true)]

@@ -1,12 +1,14 @@
 //! The command line: what was typed, what was meant, and how the program ends.
 
 mod args;
+mod cache_args;
 mod exit;
 mod failure;
 mod printer;
 mod settings;
 
 pub use args::{Args, Command, GraphFormat, PipelineArgs};
+pub use cache_args::{CacheCommand, SortBy};
 pub use exit::ExitStatus;
 pub use failure::Failure;
 pub use printer::Printer;

@@ -25,6 +25,10 @@ pub struct Settings {
     pub program: PathBuf,
     /// Cores that this process may use.
     pub cores: usize,
+    /// `ILM_PIPE_CACHE_MAX_SIZE` as it was written: how large the cache may become.
+    pub cache_max_size: Option<String>,
+    /// `ILM_PIPE_CACHE_MAX_AGE` as it was written: how long an unused result stays.
+    pub cache_max_age: Option<String>,
 }
 
 impl Settings {
@@ -54,6 +58,8 @@ impl Settings {
             command: std::env::args().collect(),
             program: std::env::current_exe()?,
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cache_max_size: std::env::var("ILM_PIPE_CACHE_MAX_SIZE").ok(),
+            cache_max_age: std::env::var("ILM_PIPE_CACHE_MAX_AGE").ok(),
         })
     }
 }

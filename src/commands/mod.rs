@@ -1,9 +1,12 @@
 //! One file a command.
 
+mod accept;
+mod cache;
 mod check;
 mod expand;
 mod explain;
 mod graph;
+mod logs;
 mod open;
 mod plan;
 mod run;
@@ -45,6 +48,7 @@ fn dispatch(
             jobs,
             threads,
             keep_going,
+            no_gc,
             json,
         } => {
             let options = run::RunOptions {
@@ -52,6 +56,7 @@ fn dispatch(
                 jobs,
                 threads,
                 keep_going,
+                no_gc,
                 json,
             };
             run::run(&pipeline, &options, settings, printer)
@@ -83,6 +88,29 @@ fn dispatch(
             stage,
             json,
         } => explain::explain(&pipeline, &stage, json, settings, printer),
+        Command::Logs {
+            pipeline,
+            stage,
+            run,
+            follow,
+            json,
+        } => logs::logs(
+            &pipeline,
+            &stage,
+            run.as_deref(),
+            follow,
+            json,
+            settings,
+            printer,
+        ),
+        Command::Accept {
+            pipeline,
+            stage,
+            reason,
+            undo: _,
+            json,
+        } => accept::accept(&pipeline, &stage, reason.as_deref(), json, settings, printer),
+        Command::Cache { command } => cache::cache(command, settings, printer),
         Command::Worker => worker::worker(),
     }
 }

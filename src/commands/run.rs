@@ -1,16 +1,20 @@
 //! `ilm-pipe run`: bring a pipeline up to date and print its tables.
 
+use super::cache::gc;
 use super::open::{Opened, open};
-use crate::artifact::Store;
+use crate::artifact::{Decision, KnownPipeline, Store};
 use crate::cli::{ExitStatus, Failure, PipelineArgs, Printer, Settings};
 use crate::clock;
-use crate::exec::{self, RunEvent, RunSettings, RunSummary, Signals};
-use crate::report::{HumanReporter, JsonLines, Reporter};
+use crate::exec::{self, RunEvent, RunSettings, RunSummary, Signals, StageOutcome};
+use crate::report::{HumanReporter, JsonLines, Reporter, StageLogs, Verbosity};
 use crate::stages::ArtifactKind;
 use serde_json::{Map, Value, json};
 
 /// Stage names longer than this break the column rather than push it off the screen.
 const WIDEST_NAME: usize = 40;
+
+/// This many failed stages are named with their logs.
+const NAMED_FAILURES: usize = 3;
 
 /// What was typed after `run`.
 pub(super) struct RunOptions {
@@ -18,6 +22,7 @@ pub(super) struct RunOptions {
     pub(super) jobs: Option<usize>,
     pub(super) threads: Option<usize>,
     pub(super) keep_going: bool,
+    pub(super) no_gc: bool,
     pub(super) json: bool,
 }
 
@@ -42,12 +47,15 @@ pub(super) fn run(
     }
     let store = Store::at(&settings.cache);
     store.prepare()?;
+    store.sweep();
     let now = clock::since_epoch_ns();
     let run = format!(
         "{}-{}",
         clock::timestamp(now).replace([':', '-'], ""),
         std::process::id()
     );
+    let store = store.enter(&run);
+    note_pipeline(&store, &opened, settings);
     let log = store.run_path(&run);
     let width = opened.pipeline.stages.iter().map(|s| s.id.len()).max();
     let mut human = HumanReporter::new(
@@ -59,6 +67,8 @@ pub(super) fn run(
         log.display().to_string(),
     );
     let mut lines = JsonLines::create(&log);
+    let mut logs = StageLogs::new(|key| store.attempts_path(key));
+    let mut failed = Vec::new();
     let run_settings = RunSettings {
         program: settings.program.clone(),
         project: settings.project.clone(),
@@ -72,7 +82,16 @@ pub(super) fn run(
     let signals = Signals::take()?;
     let mut events = |event: &RunEvent| {
         lines.event(event);
+        logs.event(event);
         human.event(event);
+        if let RunEvent::StageEnded {
+            stage,
+            outcome: StageOutcome::Failed { .. },
+            ..
+        } = event
+        {
+            failed.push(stage.clone());
+        }
     };
     let summary = exec::execute(
         &opened.pipeline,
@@ -82,8 +101,20 @@ pub(super) fn run(
         signals,
         &mut events,
     )?;
+    for stage in failed.iter().take(NAMED_FAILURES) {
+        printer.talk(&format!("log: {}", logs_command(args, settings, stage)));
+    }
+    if settings.verbosity > Verbosity::Quiet {
+        say_accepted(&opened, &summary, printer);
+    }
+    let collected = if summary.ran > 0 && !summary.interrupted && !options.no_gc {
+        collect(&store, args, settings, printer)
+    } else {
+        None
+    };
     if options.json {
-        printer.json(&outcome(&opened, &summary, &run_settings.run))?;
+        let outcome = outcome(&opened, &summary, &run_settings.run, collected.as_ref());
+        printer.json(&outcome)?;
     } else {
         print_tables(&opened, &store, &summary, printer)?;
     }
@@ -96,6 +127,93 @@ pub(super) fn run(
     })
 }
 
+/// Remembers the pipeline, so that what it needs is not swept. A cache that cannot be written to is not swept either.
+fn note_pipeline(store: &Store, opened: &Opened, settings: &Settings) {
+    let absolute = |path| std::path::absolute(path);
+    if let (Ok(file), Ok(project)) = (
+        absolute(&opened.pipeline.file),
+        absolute(&settings.project),
+    ) {
+        let name = opened.pipeline.name.clone();
+        let _ = store.note_pipeline(&KnownPipeline {
+            file,
+            project,
+            name,
+        });
+    }
+}
+
+/// What to type to see why a stage failed.
+fn logs_command(args: &PipelineArgs, settings: &Settings, stage: &str) -> String {
+    let mut words = vec!["ilm-pipe".to_owned(), "logs".to_owned()];
+    for (flag, path, default) in [
+        ("--cache", &settings.cache, "cache"),
+        ("--project", &settings.project, "."),
+    ] {
+        if path.as_os_str() != default {
+            words.extend([flag.to_owned(), path.display().to_string()]);
+        }
+    }
+    words.push(args.file.display().to_string());
+    if let Some(profile) = &args.profile {
+        words.extend(["--profile".to_owned(), profile.clone()]);
+    }
+    for set in &args.set {
+        words.extend(["--set".to_owned(), set.clone()]);
+    }
+    words.push(stage.to_owned());
+    let quoted: Vec<String> = words.into_iter().map(quoted).collect();
+    quoted.join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: String) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=,:".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// What was accepted and not computed is never passed over in silence.
+fn say_accepted(opened: &Opened, summary: &RunSummary, printer: Printer) {
+    for (stage, record) in opened.pipeline.stages.iter().zip(&summary.records) {
+        if let Some(reason) = record.as_ref().and_then(|record| record.accepted_reason()) {
+            printer.talk(&format!(
+                "accepted, not computed: `{}` ({reason})",
+                stage.id
+            ));
+        }
+    }
+}
+
+/// Collects garbage where it is due. A cache that cannot be cleaned is no reason to fail a run that is done.
+fn collect(
+    store: &Store,
+    args: &PipelineArgs,
+    settings: &Settings,
+    printer: Printer,
+) -> Option<Decision> {
+    match gc::after_run(store, &args.file, settings) {
+        Ok(collected) => {
+            if let Some(line) = collected.as_ref().and_then(gc::one_line) {
+                if settings.verbosity > Verbosity::Quiet {
+                    printer.talk(&line);
+                }
+            }
+            collected
+        }
+        Err(failure) => {
+            printer.talk(&format!(
+                "the cache was not cleaned\n{}",
+                failure.render(settings.colour)
+            ));
+            None
+        }
+    }
+}
+
 /// Prints every table that no other stage reads.
 fn print_tables(
     opened: &Opened,
@@ -106,14 +224,19 @@ fn print_tables(
     for (index, record) in summary.records.iter().enumerate() {
         let Some(record) = record else { continue };
         if record.kind == ArtifactKind::Table && opened.graph.dependents(index).is_empty() {
-            let path = store.object_path(&record.output).join("table.txt");
-            printer.result(&fs_err::read_to_string(path)?)?;
+            let text = store.read_file(record, "table.txt")?;
+            printer.result(&String::from_utf8_lossy(&text))?;
         }
     }
     Ok(())
 }
 
-fn outcome(opened: &Opened, summary: &RunSummary, run: &str) -> Value {
+fn outcome(
+    opened: &Opened,
+    summary: &RunSummary,
+    run: &str,
+    collected: Option<&Decision>,
+) -> Value {
     let stages: Map<String, Value> = opened
         .pipeline
         .stages
@@ -123,6 +246,7 @@ fn outcome(opened: &Opened, summary: &RunSummary, run: &str) -> Value {
             let record = record.as_ref()?;
             let value = json!({
                 "key": record.key, "output": record.output, "summary": record.summary,
+                "accepted": record.accepted,
             });
             Some((stage.id.clone(), value))
         })
@@ -135,6 +259,7 @@ fn outcome(opened: &Opened, summary: &RunSummary, run: &str) -> Value {
         "failed": summary.failed,
         "blocked": summary.blocked,
         "stopped": summary.stopped,
+        "collected": collected.map(|decision| &decision.removals),
         "stages": stages,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::child::Exit;
 use super::event::StageOutcome;
+use super::evidence::Evidence;
 use super::protocol::{WorkerMessage, WorkerTask};
 use crate::artifact::{KeyLock, Origin, Record, Store, StoreError};
 use crate::clock::{self, Stopwatch};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 pub(super) struct Attempt {
     pub(super) key: Hash,
     fingerprint: Fingerprint,
-    sources: Vec<(PathBuf, Hash)>,
+    evidence: Evidence,
     output: PathBuf,
     started_ns: i128,
     pub(super) watch: Stopwatch,
@@ -44,11 +45,12 @@ impl Attempt {
         stage: &StageSpec,
         key: Hash,
         fingerprint: Fingerprint,
-        sources: Vec<(PathBuf, Hash)>,
+        evidence: Evidence,
         inputs: BTreeMap<String, Vec<InputArtifact>>,
         lock: KeyLock,
     ) -> Result<(Self, WorkerTask), StoreError> {
         let (output, scratch) = site.store.begin(&key)?;
+        evidence.claim(&scratch)?;
         let absolute = |path: &Path| std::path::absolute(path).map_err(StoreError::from);
         let task = WorkerTask {
             stage: stage.id.clone(),
@@ -65,7 +67,7 @@ impl Attempt {
         let attempt = Self {
             key,
             fingerprint,
-            sources,
+            evidence,
             output,
             started_ns: clock::since_epoch_ns(),
             watch: Stopwatch::start(),
@@ -99,24 +101,19 @@ impl Attempt {
                 };
             }
         };
-        let now = match planner.source_hashes(stage, false) {
+        let now = match planner.sources(stage, false) {
             Ok(now) => now,
             Err(error) => {
                 site.store.abandon(&self.key)?;
-                return failed(error.to_string());
+                let why = std::error::Error::source(&error).map_or_else(String::new, |source| {
+                    format!(": {source}")
+                });
+                return failed(format!("{error}{why}"));
             }
         };
-        if now != self.sources {
+        if let Some(contradiction) = self.evidence.contradiction(&now, site.store)? {
             site.store.abandon(&self.key)?;
-            let changed = self
-                .sources
-                .iter()
-                .find(|source| !now.contains(source))
-                .or_else(|| now.first())
-                .map_or_else(String::new, |(path, _)| path.display().to_string());
-            return failed(format!(
-                "`{changed}` changed while the stage read it, so the result is not recorded; run again"
-            ));
+            return failed(contradiction);
         }
         let summary = json::read(&self.output.join("summary.json")).unwrap_or_default();
         let (output, files) = match site.store.commit(&self.output) {
@@ -127,7 +124,11 @@ impl Attempt {
                 site.store.abandon(&self.key)?;
                 return failed(error.to_string());
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                // On a full disk, what is half-written only makes things worse.
+                let _ = site.store.abandon(&self.key);
+                return Err(error);
+            }
         };
         let record = Record {
             key: self.key,

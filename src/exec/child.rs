@@ -119,7 +119,7 @@ fn watch(mut child: Child, position: usize, log: &PathBuf, sender: &Sender<FromW
                     let _ = writeln!(
                         log,
                         "{}",
-                        serde_json::to_string(&report).unwrap_or_default()
+                        crate::formats::checked::to_text(&report).unwrap_or_default()
                     );
                 }
                 let _ = sender.send(FromWorker::Report(position, report));

@@ -45,6 +45,11 @@ pub enum RunEvent {
         /// What is wrong.
         damage: Damage,
     },
+    /// Something in the cache was damaged that is no result. It is not believed, and replaced.
+    CacheRepaired {
+        /// What was wrong, in words.
+        text: String,
+    },
     /// Another process is computing the same key; this one waits and then reuses the result.
     StageWaiting {
         /// The stage.

@@ -3,9 +3,10 @@
 use super::attempt::{Attempt, Site, inputs_of};
 use super::child::{FromWorker, Worker};
 use super::event::{RunEvent, StageOutcome};
+use super::evidence::Evidence;
 use super::schedule::{Resources, Taken, machine_memory};
 use super::signals::Signals;
-use crate::artifact::{Record, Store, StoreError};
+use crate::artifact::{Last, Record, Store, StoreError};
 use crate::clock::Stopwatch;
 use crate::graph::StageGraph;
 use crate::key::{Fingerprint, Hash};
@@ -172,6 +173,9 @@ pub fn execute(
         command: settings.command.clone(),
         stages,
     });
+    for text in this.planner.take_notices() {
+        this.tell(&RunEvent::CacheRepaired { text });
+    }
     let outcome = this.go(&signals.into_receiver());
     if outcome.is_err() {
         this.kill_all();
@@ -259,8 +263,7 @@ impl Loop<'_> {
         if inputs.iter().any(|&input| self.resolved[input].is_none()) {
             return Ok(());
         }
-        let stage = &self.site.pipeline.stages[index];
-        match self.planner.judge(stage, inputs, &self.resolved)? {
+        match self.planner.judge(index, inputs, &self.resolved)? {
             Verdict::Fresh { record } => {
                 self.saved_seconds += record.origin.seconds;
                 self.tell(&RunEvent::StageFresh {
@@ -283,7 +286,8 @@ impl Loop<'_> {
                     told: false,
                 };
             }
-            // Every input is resolved.
+            // Every input is there, so another stage is about to make the same thing; the planner names this one when
+            // that is done.
             Verdict::Pending { .. } => {}
         }
         Ok(())
@@ -297,14 +301,23 @@ impl Loop<'_> {
     ) -> Result<(), ExecError> {
         let stage = &self.site.pipeline.stages[index];
         let store = self.site.store;
-        // On a read-only cache a fresh pipeline can still be read; only the memory of "before" is lost.
-        let noted = store.note_last(&self.site.pipeline.name, &stage.id, &record.key);
-        if self.ran[index] {
-            noted?;
+        match store.note_last(&self.site.pipeline.name, &stage.id, &record.key) {
+            Ok(Last::Damaged) => {
+                let text = format!(
+                    "the note of the last success of `{}` was corrupt, and is written anew",
+                    stage.id
+                );
+                self.tell(&RunEvent::CacheRepaired { text });
+            }
+            Ok(_) => {}
+            // On a read-only cache a fresh pipeline can still be read; only the memory of "before" is lost.
+            Err(error) if self.ran[index] => return Err(error.into()),
+            Err(_) => {}
         }
         self.resolved[index] = Some(Resolved::of(&record));
         self.records[index] = Some(record);
         self.states[index] = State::Done;
+        to_judge.extend(self.planner.made(index));
         to_judge.extend_from_slice(self.graph.dependents(index));
         Ok(())
     }
@@ -342,20 +355,24 @@ impl Loop<'_> {
     fn check_inputs(&mut self, index: usize) -> Result<Vec<usize>, ExecError> {
         let mut damaged = Vec::new();
         for &input in self.graph.inputs(index) {
-            if self.verified[input] {
-                continue;
-            }
             let Some(record) = self.records[input].clone() else {
                 continue;
             };
-            match self.site.store.verify(&record)? {
+            // What was hashed an hour ago is looked at again, cheaply.
+            let damage = if self.verified[input] {
+                self.site.store.glance(&record)?
+            } else {
+                self.site.store.verify(&record)?
+            };
+            match damage {
                 None => self.verified[input] = true,
                 Some(damage) => {
                     self.tell(&RunEvent::StageDamaged {
                         stage: self.id(input),
-                        damage: damage.clone(),
+                        damage,
                     });
-                    self.planner.note_damage(record.key, Some(damage));
+                    self.planner.doubt(record.key);
+                    self.verified[input] = false;
                     self.resolved[input] = None;
                     self.records[input] = None;
                     self.states[input] = State::Waiting;
@@ -399,18 +416,29 @@ impl Loop<'_> {
         };
         // Between the verdict and the lock another process may have made the result.
         let inputs = self.graph.inputs(index);
-        if let Verdict::Fresh { .. } = self.planner.judge(stage, inputs, &self.resolved)? {
-            self.resources.give_back(&taken);
-            return Ok(Some(index));
+        // A file may have been edited since.
+        let sources = self.planner.sources(stage, false)?;
+        match self.planner.judge(index, inputs, &self.resolved)? {
+            Verdict::Dirty { key: now, .. } if now == key => {}
+            _ => {
+                self.resources.give_back(&taken);
+                return Ok(Some(index));
+            }
         }
-        let sources = self.planner.source_hashes(stage, true)?;
+        let evidence = Evidence {
+            sources,
+            artifacts: inputs
+                .iter()
+                .filter_map(|&input| self.records[input].clone())
+                .collect(),
+        };
         let input_artifacts = inputs_of(&self.site, stage, inputs, &self.records)?;
         let (attempt, task) = Attempt::begin(
             &self.site,
             stage,
             key,
             *fingerprint,
-            sources,
+            evidence,
             input_artifacts,
             lock,
         )?;
@@ -454,7 +482,6 @@ impl Loop<'_> {
                 worker.join();
                 self.resources.give_back(&taken);
                 let stage = &self.site.pipeline.stages[index];
-                let key = attempt.key;
                 let watch = attempt.watch;
                 let killed = self.stopping > 0 && exit.last.is_none();
                 let (outcome, record) =
@@ -473,7 +500,6 @@ impl Loop<'_> {
                     seconds: watch.seconds(),
                 });
                 if let Some(record) = record {
-                    self.planner.note_damage(key, None);
                     self.verified[index] = true;
                     self.ran[index] = true;
                     self.complete(index, record, &mut to_judge)?;
@@ -527,8 +553,10 @@ impl Loop<'_> {
                         .graph
                         .inputs(index)
                         .iter()
-                        .filter(|&&input| self.resolved[input].is_none())
-                        .map(|&input| self.site.pipeline.stages[input].id.clone())
+                        .copied()
+                        .filter(|&input| self.resolved[input].is_none())
+                        .chain(self.planner.maker_for(index))
+                        .map(|input| self.site.pipeline.stages[input].id.clone())
                         .collect::<Vec<_>>();
                     blocked.insert(index, by);
                 }

@@ -3,6 +3,9 @@
 //! One function, [`Planner::decide`], judges one stage once its inputs are known. `plan` calls it on the pipeline as
 //! it stands; `run` calls it on each stage when its inputs are there. So what `plan` says is what `run` does. Where a
 //! stage before it has yet to run, a verdict is [`Verdict::Pending`]: that stage may rerun to equal bytes.
+//!
+//! Two stages with one key, or with one damaged artifact, are one piece of work: the first in the order of the graph is
+//! dirty, the other is pending on it, in `run` as in `plan`.
 
 mod cause;
 mod decide;
@@ -47,11 +50,12 @@ pub enum Verdict {
 
 fn key_only<S: serde::Serializer>(record: &Arc<Record>, serializer: S) -> Result<S::Ok, S::Error> {
     use serde::ser::SerializeStruct as _;
-    let mut out = serializer.serialize_struct("Record", 4)?;
+    let mut out = serializer.serialize_struct("Record", 5)?;
     out.serialize_field("key", &record.key)?;
     out.serialize_field("output", &record.output)?;
     out.serialize_field("fingerprint", &record.fingerprint)?;
     out.serialize_field("origin", &record.origin)?;
+    out.serialize_field("accepted", &record.accepted)?;
     out.end()
 }
 
@@ -128,7 +132,7 @@ pub fn plan(
     let mut errors = Vec::new();
     for &index in graph.order() {
         let stage = &pipeline.stages[index];
-        let verdict = match planner.judge(stage, graph.inputs(index), &resolved) {
+        let verdict = match planner.judge(index, graph.inputs(index), &resolved) {
             Ok(verdict) => verdict,
             Err(error) => {
                 errors.push(error);

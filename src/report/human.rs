@@ -261,6 +261,9 @@ impl<W: Write> Reporter for HumanReporter<W> {
                 let rest = format!("{damage}; it runs again");
                 self.line(Verbosity::Quiet, "Damaged", "33", stage, &rest);
             }
+            RunEvent::CacheRepaired { text } => {
+                self.line(Verbosity::Quiet, "Damaged", "33", "cache", text);
+            }
             RunEvent::StageWaiting { stage, .. } => {
                 let rest = "another process is computing it; its result will be used";
                 self.line(Verbosity::Normal, "Waiting", "36", stage, rest);

@@ -2,10 +2,12 @@
 
 mod human;
 mod jsonl;
+mod stage_logs;
 
 pub(crate) use human::plain;
 pub use human::{HumanReporter, Verbosity};
 pub use jsonl::JsonLines;
+pub use stage_logs::{AttemptLog, LogLine, StageLogs, read_log};
 
 use crate::exec::RunEvent;
 
