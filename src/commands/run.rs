@@ -107,6 +107,7 @@ pub(super) fn run(
     if settings.verbosity > Verbosity::Quiet {
         say_accepted(&opened, &summary, printer);
     }
+    store.note_growth();
     let collected = if summary.ran > 0 && !summary.interrupted && !options.no_gc {
         collect(&store, args, settings, printer)
     } else {

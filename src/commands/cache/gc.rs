@@ -52,7 +52,6 @@ pub(in crate::commands) fn after_run(
     file: &std::path::Path,
     settings: &Settings,
 ) -> Result<Option<Decision>, Failure> {
-    store.note_growth();
     let limits = in_force(store, SetLimits::default(), settings)?;
     if !store.collecting_is_due(&limits) {
         return Ok(None);
