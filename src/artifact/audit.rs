@@ -105,7 +105,11 @@ impl Store {
                 };
                 let Some(problem) = damage else { continue };
                 // What one record finds of the output is true for all of them.
-                let hit: &[usize] = if listed { &users } else { std::slice::from_ref(&user) };
+                let hit: &[usize] = if listed {
+                    &users
+                } else {
+                    std::slice::from_ref(&user)
+                };
                 for &user in hit {
                     let record = &inventory.cached[user].record;
                     let mut paths = vec![super::records::path(self.root(), &record.key)];
@@ -150,9 +154,9 @@ impl Store {
         let running = in_use::read_all(self.root(), true)?;
         for finding in &mut audit.findings {
             let hashes = [finding.key, finding.output];
-            let user = running.iter().find(|(_, used)| {
-                hashes.iter().flatten().any(|hash| used.contains(hash))
-            });
+            let user = running
+                .iter()
+                .find(|(_, used)| hashes.iter().flatten().any(|hash| used.contains(hash)));
             if let Some((run, _)) = user {
                 finding.used_by = Some(run.clone());
                 continue;
@@ -170,8 +174,8 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::testing::{commit, commit_as, force_write, store};
     use crate::artifact::records;
+    use crate::artifact::testing::{commit, commit_as, force_write, store};
 
     fn audit(store: &Store) -> Audit {
         store.audit(&mut |_, _| {}).expect("audited")
@@ -211,7 +215,12 @@ mod tests {
         let audit = audit(&store);
         assert_eq!((audit.results, audit.outputs), (6, 6));
         insta::assert_snapshot!(problems(&audit));
-        assert!(audit.findings.iter().all(|finding| finding.key != Some(good.key)));
+        assert!(
+            audit
+                .findings
+                .iter()
+                .all(|finding| finding.key != Some(good.key))
+        );
     }
 
     #[test]

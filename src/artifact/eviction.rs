@@ -99,8 +99,6 @@ impl fmt::Display for Need {
 pub struct Needs {
     /// By key.
     pub keys: BTreeMap<Hash, BTreeSet<Need>>,
-    /// By what a stage depends on apart from its inputs and files ([`own_part`]), for stages that cannot be judged yet.
-    pub parts: BTreeMap<Hash, BTreeSet<Need>>,
     /// Keys that stages would compute in the next run: their checkpoints and logs stay.
     pub wanted: BTreeSet<Hash>,
     /// Names of the pipelines that exist.
@@ -228,11 +226,14 @@ impl Demand<'_> {
             .filter(|(_, used)| used.contains(&record.key) || used.contains(&record.output))
             .map(|(run, _)| Need::Running { run: run.clone() })
             .collect();
-        needs.extend(self.needs.keys.get(&record.key).into_iter().flatten().cloned());
-        if !self.needs.parts.is_empty() {
-            let part = self.needs.parts.get(&own_part(&record.fingerprint));
-            needs.extend(part.into_iter().flatten().cloned());
-        }
+        needs.extend(
+            self.needs
+                .keys
+                .get(&record.key)
+                .into_iter()
+                .flatten()
+                .cloned(),
+        );
         needs.into_iter().collect()
     }
 
@@ -285,7 +286,12 @@ pub(super) fn decide(
     // Oldest use first; ties by key.
     let mut open: Vec<(usize, Vec<Need>)> = Vec::new();
     let mut order: Vec<usize> = (0..inventory.cached.len()).collect();
-    order.sort_by_key(|&at| (inventory.cached[at].used_ns, inventory.cached[at].record.key));
+    order.sort_by_key(|&at| {
+        (
+            inventory.cached[at].used_ns,
+            inventory.cached[at].record.key,
+        )
+    });
     let mut take = |at: usize, why: Why, size: &mut u64| {
         let cached = &inventory.cached[at];
         let (record_path, output_path) = paths(&cached.record);
@@ -326,9 +332,7 @@ pub(super) fn decide(
 
     for thing in &inventory.scratch {
         let key = thing.hash();
-        let wanted = key.is_some_and(|key| {
-            demand.needs.wanted.contains(&key) || demand.runs(&key)
-        });
+        let wanted = key.is_some_and(|key| demand.needs.wanted.contains(&key) || demand.runs(&key));
         if old(thing) && !wanted && !thing.busy {
             size = size.saturating_sub(thing.bytes);
             let what = format!("scratch/{}", short(&thing.name));
@@ -357,7 +361,11 @@ pub(super) fn decide(
             decision.kept.push(Kept {
                 key: cached.record.key,
                 what: title(&cached.record),
-                bytes: if cached.has_output { cached.record.size() } else { 0 },
+                bytes: if cached.has_output {
+                    cached.record.size()
+                } else {
+                    0
+                },
                 unused_seconds: seconds(now_ns, cached.used_ns),
                 needs,
             });
@@ -417,16 +425,16 @@ pub(super) fn decide(
             .removals
             .push(remove_thing(Why::Leftover, thing, what, thing.hash()));
     }
-    for pointer in &inventory.pointers {
-        let dangling = !kept.contains(&pointer.key);
-        if dangling && !demand.needs.pipelines.contains(&pointer.pipeline) {
+    for (pipeline, last) in &inventory.lasts {
+        let dangling = !last.iter().any(|(_, key)| kept.contains(&key));
+        if dangling && !demand.needs.pipelines.contains(pipeline) {
             decision.removals.push(Removal {
                 why: Why::Forgotten,
-                what: format!("last/{} of {}", pointer.stage, pointer.pipeline),
+                what: format!("last successes of {pipeline}"),
                 key: None,
                 bytes: 0,
                 unused_seconds: 0.0,
-                paths: vec![pointer.path.clone()],
+                paths: vec![last.path().to_owned()],
                 lock: None,
             });
         }

@@ -34,8 +34,7 @@ impl Store {
     /// Whether a sweep may find something: the cache grew over its limit, or the last sweep was a day ago.
     pub fn collecting_is_due(&self, limits: &Limits) -> bool {
         let last = fs_err::read(self.root().join("swept.json")).ok();
-        let Some(last) =
-            last.and_then(|bytes| serde_json::from_slice::<LastSweep>(&bytes).ok())
+        let Some(last) = last.and_then(|bytes| serde_json::from_slice::<LastSweep>(&bytes).ok())
         else {
             return true;
         };

@@ -1,6 +1,6 @@
 //! What is in a cache.
 
-use super::{Record, Store, StoreError, folder, last, records};
+use super::{LastKeys, Record, Store, StoreError, folder, last, records};
 use crate::key::Hash;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ impl Thing {
 }
 
 /// Everything in a cache.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Inventory {
     /// Results, sorted by key.
     pub cached: Vec<Cached>,
@@ -73,8 +73,8 @@ pub struct Inventory {
     pub temporary: Vec<Thing>,
     /// Files of locks.
     pub locks: Vec<Thing>,
-    /// Memory of stages' last successes.
-    pub(super) pointers: Vec<last::Noted>,
+    /// Memory of stages' last successes, by pipeline.
+    pub(super) lasts: Vec<(String, LastKeys)>,
 }
 
 impl Store {
@@ -86,7 +86,7 @@ impl Store {
             runs: self.things("runs")?,
             temporary: self.things("tmp")?,
             locks: self.things("locks")?,
-            pointers: last::list(&self.root().join("last"))?,
+            lasts: last::list(&self.root().join("last"), &self.root().join("tmp"))?,
             ..Inventory::default()
         };
         // Outputs before records: one that is published meanwhile has no record here and one there, and is then
@@ -95,7 +95,9 @@ impl Store {
         let mut strange = Vec::new();
         for folder in folder::entries(&self.root().join("objects"))? {
             for path in folder::entries(&folder)? {
-                let hash = path.file_name().and_then(|name| Hash::parse(name.to_str()?));
+                let hash = path
+                    .file_name()
+                    .and_then(|name| Hash::parse(name.to_str()?));
                 match hash {
                     Some(hash) if self.object_path(&hash) == path => {
                         outputs.insert(hash, path);
@@ -119,7 +121,9 @@ impl Store {
                 None => inventory.unreadable.push(Thing::at(listed.path)?),
             }
         }
-        inventory.cached.sort_by(|a, b| a.record.key.cmp(&b.record.key));
+        inventory
+            .cached
+            .sort_by(|a, b| a.record.key.cmp(&b.record.key));
         for cached in &inventory.cached {
             outputs.remove(&cached.record.output);
         }

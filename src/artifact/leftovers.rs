@@ -1,16 +1,21 @@
 //! What killed processes leave behind, and how the next run sweeps it up. Nobody ever cleans by hand.
 
 use super::{KeyLock, StoreError};
+use crate::clock::Stopwatch;
 use crate::key::Hash;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 /// Ends the name of a file that is being written: `tmp/a1b2c3.writing`.
 const WRITING: &str = ".writing";
 
 /// Ends the name of a folder with a damaged object that is being removed.
 pub(super) const DAMAGED: &str = ".damaged";
+
+/// How long to wait for processes that do not die, because the disk or the network holds them.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Writes a file aside in the folder `aside` of the same file system and renames it into place, so that a reader sees the old
 /// content or the new, never half. With `durable`, the content is on disk before it has its name.
@@ -81,25 +86,38 @@ pub(super) fn remove_attempt(output: &Path) -> Result<(), StoreError> {
     super::object::remove_folder(output)
 }
 
-/// Kills every process that was told to write to this folder. A worker's death takes its process group along, but not a
-/// program that left the group, and not when both were killed at once.
+/// Kills every process that was told to write to this folder, and waits until none is left: one may just be starting
+/// another. A worker's death takes along what it started, but not when it was killed itself.
 fn end_programs(output: &Path) {
     let Ok(output) = std::path::absolute(output) else {
         return;
     };
     let wanted = [b"ILM_OUTPUT=", output.as_os_str().as_bytes()].concat();
-    // Without `/proc` (not Linux) nothing is found.
-    for entry in fs_err::read_dir("/proc").into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(process) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let told = fs_err::read(entry.path().join("environ"))
-            .is_ok_and(|text| text.split(|&byte| byte == 0).any(|line| line == wanted));
-        if told {
+    let watch = Stopwatch::start();
+    loop {
+        let found = told(&wanted);
+        if found.is_empty() || watch.elapsed() > PATIENCE {
+            return;
+        }
+        for process in found {
             kill(process);
         }
+        std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// The processes with this entry in their environment. Without `/proc` (not Linux) there are none.
+fn told(wanted: &[u8]) -> Vec<i32> {
+    fs_err::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| {
+            fs_err::read(entry.path().join("environ"))
+                .is_ok_and(|text| text.split(|&byte| byte == 0).any(|line| line == wanted))
+        })
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 #[expect(

@@ -68,13 +68,21 @@ impl Limit<Duration> {
 
 impl fmt::Display for Limit<u64> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.map_or_else(|| NO_LIMIT.to_owned(), amounts::memory_text))
+        f.write_str(
+            &self
+                .0
+                .map_or_else(|| NO_LIMIT.to_owned(), amounts::memory_text),
+        )
     }
 }
 
 impl fmt::Display for Limit<Duration> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.map_or_else(|| NO_LIMIT.to_owned(), amounts::duration_text))
+        f.write_str(
+            &self
+                .0
+                .map_or_else(|| NO_LIMIT.to_owned(), amounts::duration_text),
+        )
     }
 }
 
@@ -132,8 +140,16 @@ impl Store {
         let stored: Stored =
             serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
         Ok(SetLimits {
-            max_size: stored.max_size.map(|text| Limit::size(&text)).transpose().map_err(wrong)?,
-            max_age: stored.max_age.map(|text| Limit::age(&text)).transpose().map_err(wrong)?,
+            max_size: stored
+                .max_size
+                .map(|text| Limit::size(&text))
+                .transpose()
+                .map_err(wrong)?,
+            max_age: stored
+                .max_age
+                .map(|text| Limit::age(&text))
+                .transpose()
+                .map_err(wrong)?,
         })
     }
 
@@ -156,7 +172,10 @@ mod tests {
 
     #[test]
     fn limits_read_back_and_none_is_no_limit() {
-        assert_eq!(Limit::size("50GiB").map(|l| l.to_string()), Ok("50GiB".into()));
+        assert_eq!(
+            Limit::size("50GiB").map(|l| l.to_string()),
+            Ok("50GiB".into())
+        );
         assert_eq!(Limit::age("60d").map(|l| l.to_string()), Ok("60d".into()));
         assert_eq!(Limit::size("none"), Ok(Limit(None)));
         assert_eq!(Limit::<Duration>(None).to_string(), "none");

@@ -2,6 +2,7 @@
 
 use super::StoreError;
 use std::fs::TryLockError;
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,10 +11,15 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct KeyLock {
     path: PathBuf,
-    _file: fs_err::File,
+    file: fs_err::File,
 }
 
 impl KeyLock {
+    /// The open file: the lock is held until every process that has it is gone.
+    pub fn file(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
     /// Takes the lock, or returns none when another process has it.
     pub(super) fn try_take(path: &Path) -> Result<Option<Self>, StoreError> {
         loop {
@@ -35,7 +41,7 @@ impl KeyLock {
             if still_there {
                 return Ok(Some(Self {
                     path: path.to_owned(),
-                    _file: file,
+                    file,
                 }));
             }
         }
@@ -50,7 +56,10 @@ pub(super) fn is_taken(path: &Path) -> bool {
 
 impl Drop for KeyLock {
     fn drop(&mut self) {
-        // Before the lock is given up, so it is this process's own file.
-        let _ = fs_err::remove_file(&self.path);
+        // Before the lock is given up, so it is this process's own file. After a panic the worker may still live and hold
+        // the lock, too: then its file must stay.
+        if !std::thread::panicking() {
+            let _ = fs_err::remove_file(&self.path);
+        }
     }
 }

@@ -6,9 +6,9 @@
 //!   v1/
 //!     records/4f/<key>.json      what a stage with this key made: output, fingerprint, timings, host
 //!     objects/9a/<hash>/         an artifact, under the hash of its content; read-only, never changed
-//!     last/<pipeline>/<stage>    key of the stage's last success, so that `plan` can say what changed
+//!     last/<pipeline>.jsonl      key of each stage's last success, so that `plan` can say what changed
 //!     scratch/<key>/             checkpoints of a stage that has not finished; kept when it is killed
-//!     logs/<key>.jsonl           what the stage reported
+//!     logs/<key>.jsonl           what the stage reported, attempt after attempt
 //!     runs/<run>.jsonl           event log of a run
 //!     locks/<key>                held while the stage runs; dies with its process
 //!     tmp/                       artifacts being written
@@ -51,7 +51,7 @@ pub use audit::{Audit, AuditProgress, Finding};
 pub use error::StoreError;
 pub use eviction::{Decision, Kept, Need, Needs, Removal, Why, own_part};
 pub use inventory::{Cached, Inventory, Thing};
-pub use last::Last;
+pub use last::LastKeys;
 pub use limits::{Limit, Limits, SetLimits};
 pub use lock::KeyLock;
 pub use object::{Damage, ObjectFile};

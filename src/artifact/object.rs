@@ -187,13 +187,11 @@ pub(super) fn glance(
     files: &[ObjectFile],
 ) -> Result<(Option<Damage>, Option<Vec<ObjectFile>>), StoreError> {
     let mut moved = None;
-    if let Some(damage) = inspect(folder)? {
-        return Ok((Some(damage), None));
-    }
     for (at, file) in files.iter().enumerate() {
         let metadata = match stat(folder, file)? {
             Ok(metadata) => metadata,
-            Err(damage) => return Ok((Some(damage), None)),
+            // Asked only now: it is one question less for each stage of a plan.
+            Err(damage) => return Ok((Some(inspect(folder)?.unwrap_or(damage)), None)),
         };
         if changed_ns(&metadata) == file.changed_ns {
             continue;
@@ -253,10 +251,7 @@ fn inspect(folder: &Path) -> Result<Option<Damage>, StoreError> {
 }
 
 /// What the system says of a file, when its kind and size are right.
-fn stat(
-    folder: &Path,
-    file: &ObjectFile,
-) -> Result<Result<std::fs::Metadata, Damage>, StoreError> {
+fn stat(folder: &Path, file: &ObjectFile) -> Result<Result<std::fs::Metadata, Damage>, StoreError> {
     let path = file.path.clone();
     match fs_err::symlink_metadata(folder.join(&path)) {
         Ok(metadata) if !metadata.is_file() => Ok(Err(Damage::FileMissing { path })),

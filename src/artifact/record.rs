@@ -80,7 +80,9 @@ impl Record {
 
     /// The reason of the last change that a person accepted; none for a result that was computed.
     pub fn accepted_reason(&self) -> Option<&str> {
-        self.accepted.last().map(|accepted| accepted.reason.as_str())
+        self.accepted
+            .last()
+            .map(|accepted| accepted.reason.as_str())
     }
 }
 

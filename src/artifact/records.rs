@@ -3,7 +3,7 @@
 use super::{Lookup, Record, StoreError};
 use crate::formats::checked;
 use crate::key::Hash;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 /// A record file as it lies on disk.
@@ -26,13 +26,31 @@ pub(super) fn path(root: &Path, key: &Hash) -> PathBuf {
 
 /// Looks for the record of a key.
 pub(super) fn look(root: &Path, key: &Hash) -> Lookup {
-    match fs_err::read(path(root, key)) {
-        Ok(bytes) => read(&bytes, key).map_or(Lookup::Damaged, |record| {
-            Lookup::Found(Box::new(record))
-        }),
+    match read_small(&path(root, key)) {
+        Ok(bytes) => {
+            read(&bytes, key).map_or(Lookup::Damaged, |record| Lookup::Found(Box::new(record)))
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Lookup::Missing,
         // A disk that cannot read it back, a folder in its place.
         Err(_) => Lookup::Damaged,
+    }
+}
+
+/// Reads a file that is expected to be small, without asking for its size first: three system calls instead of six,
+/// a thousand times a plan.
+fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = fs_err::File::open(path)?.into_parts().0;
+    let mut bytes = vec![0; 16 * 1024];
+    let mut length = 0;
+    loop {
+        let more = file.read(&mut bytes[length..])?;
+        length += more;
+        // A short read of a file is its end.
+        if length < bytes.len() {
+            bytes.truncate(length);
+            return Ok(bytes);
+        }
+        bytes.resize(2 * bytes.len(), 0);
     }
 }
 

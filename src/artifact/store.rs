@@ -1,9 +1,7 @@
 //! The store: look up, begin, commit.
 
 use super::in_use::InUse;
-use super::{
-    Damage, KeyLock, Last, Lookup, Record, StoreError, last, leftovers, object, records,
-};
+use super::{Damage, KeyLock, LastKeys, Lookup, Record, StoreError, leftovers, object, records};
 use crate::clock;
 use crate::key::{FileHashes, Hash};
 use std::path::{Path, PathBuf};
@@ -88,7 +86,12 @@ impl Store {
     }
 
     /// Writes a file of the cache aside and renames it into place.
-    pub(super) fn write(&self, path: &Path, content: &[u8], durable: bool) -> Result<(), StoreError> {
+    pub(super) fn write(
+        &self,
+        path: &Path,
+        content: &[u8],
+        durable: bool,
+    ) -> Result<(), StoreError> {
         if let Some(folder) = path.parent() {
             fs_err::create_dir_all(folder)?;
         }
@@ -111,15 +114,14 @@ impl Store {
         self.root.join("scratch").join(key.hex())
     }
 
-    /// The log of a key's last attempt.
+    /// The log of a key: every attempt, one after another.
     pub fn log_path(&self, key: &Hash) -> PathBuf {
         self.root.join("logs").join(format!("{}.jsonl", key.hex()))
     }
 
-    /// What every attempt to compute a key reported, one after another.
-    pub fn attempts_path(&self, key: &Hash) -> PathBuf {
-        let name = format!("{}.attempts.jsonl", key.hex());
-        self.root.join("logs").join(name)
+    /// The folder of the event logs of runs.
+    pub fn runs_path(&self) -> PathBuf {
+        self.root.join("runs")
     }
 
     /// The event log of a run.
@@ -285,42 +287,9 @@ impl Store {
         object::remove_folder(&records::path(&self.root, key))
     }
 
-    /// The key of a stage's last success.
-    pub fn last(&self, pipeline: &str, stage: &str) -> Option<Hash> {
-        self.look_last(pipeline, stage).key()
-    }
-
-    /// The key of a stage's last success, and whether what was noted can be believed.
-    pub fn look_last(&self, pipeline: &str, stage: &str) -> Last {
-        last::read(&self.root.join("last"), pipeline, stage)
-    }
-
-    /// Notes the key of a stage's success; costs nothing when it is the one already noted. Returns what was noted before.
-    pub fn note_last(&self, pipeline: &str, stage: &str, key: &Hash) -> Result<Last, StoreError> {
-        let before = self.look_last(pipeline, stage);
-        if before == Last::Key(*key) {
-            return Ok(before);
-        }
-        let text = last::text(pipeline, stage, key)?;
-        // Not durable: losing it costs a reason in `plan`, never a result.
-        let path = last::path(&self.root.join("last"), pipeline, stage);
-        self.write(&path, text.as_bytes(), false)?;
-        Ok(before)
-    }
-
-    /// Forgets that a stage ever succeeded.
-    pub fn forget_last(&self, pipeline: &str, stage: &str) -> Result<(), StoreError> {
-        object::remove_folder(&last::path(&self.root.join("last"), pipeline, stage))
-    }
-
-    /// Every stage of a pipeline with the key of its last success, sorted.
-    pub fn lasts(&self, pipeline: &str) -> Result<Vec<(String, Hash)>, StoreError> {
-        let noted = last::list(&self.root.join("last"))?;
-        Ok(noted
-            .into_iter()
-            .filter(|noted| noted.pipeline == pipeline)
-            .map(|noted| (noted.stage, noted.key))
-            .collect())
+    /// The keys of the last successes of a pipeline's stages.
+    pub fn last_keys(&self, pipeline: &str) -> LastKeys {
+        LastKeys::load(&self.root.join("last"), &self.root.join("tmp"), pipeline)
     }
 
     /// When a key's result was last used, in nanoseconds since 1970.
@@ -387,7 +356,11 @@ mod tests {
     fn a_record_under_a_wrong_name_is_a_miss() {
         let (_folder, store) = store();
         let (one, two) = (commit(&store, "one"), commit(&store, "two"));
-        fs_err::copy(records::path(&store.root, &one.key), records::path(&store.root, &two.key)).expect("copied");
+        fs_err::copy(
+            records::path(&store.root, &one.key),
+            records::path(&store.root, &two.key),
+        )
+        .expect("copied");
         assert_eq!(store.record(&two.key), None);
         fs_err::write(records::path(&store.root, &two.key), "{").expect("written");
         assert_eq!(store.record(&two.key), None);
@@ -402,16 +375,6 @@ mod tests {
         assert!(store.try_lock(&key).expect("tried").is_none());
         drop(lock);
         assert!(store.try_lock(&key).expect("tried").is_some());
-    }
-
-    #[test]
-    fn last_success_is_remembered_by_stage() {
-        let (_folder, store) = store();
-        let key = commit(&store, "one").key;
-        assert_eq!(store.last("p", "s[a=b/c]"), None);
-        store.note_last("p", "s[a=b/c]", &key).expect("noted");
-        assert_eq!(store.last("p", "s[a=b/c]"), Some(key));
-        assert_eq!(store.last("p", "s[a=b,c]"), None);
     }
 
     #[test]

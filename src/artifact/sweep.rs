@@ -8,9 +8,19 @@ use std::path::{Path, PathBuf};
 
 impl Store {
     /// What a sweep would do. Changes nothing.
-    pub fn consider_collecting(&self, limits: &Limits, needs: &Needs) -> Result<Decision, StoreError> {
+    pub fn consider_collecting(
+        &self,
+        limits: &Limits,
+        needs: &Needs,
+    ) -> Result<Decision, StoreError> {
         let running = in_use::read_all(self.root(), false)?;
-        self.decide(limits, &Demand { needs, running: &running })
+        self.decide(
+            limits,
+            &Demand {
+                needs,
+                running: &running,
+            },
+        )
     }
 
     /// Whether a sweep would take a result or checkpoints if no pipeline needed any: only then it matters what they
@@ -20,7 +30,12 @@ impl Store {
         Ok(decision.removals.iter().any(|removal| {
             matches!(
                 removal.why,
-                Why::Age | Why::Size | Why::OutputGone | Why::OldCheckpoints | Why::OldLog | Why::Forgotten
+                Why::Age
+                    | Why::Size
+                    | Why::OutputGone
+                    | Why::OldCheckpoints
+                    | Why::OldLog
+                    | Why::Forgotten
             )
         }))
     }
@@ -37,7 +52,13 @@ impl Store {
         fs_err::create_dir_all(&tmp)?;
         let gate = Gate::close(self.root())?;
         let running = in_use::read_all(self.root(), true)?;
-        let mut decision = self.decide(limits, &Demand { needs, running: &running })?;
+        let mut decision = self.decide(
+            limits,
+            &Demand {
+                needs,
+                running: &running,
+            },
+        )?;
         let trash = tempfile::Builder::new().prefix("gone-").tempdir_in(&tmp)?;
         let mut done = Vec::with_capacity(decision.removals.len());
         let mut place = 0;
@@ -116,7 +137,7 @@ fn take(removal: &Removal, trash: &Path, place: &mut usize) -> Result<(), StoreE
 mod tests {
     use super::*;
     use crate::artifact::testing::{commit, commit_as, store};
-    use crate::artifact::{Need, folder, own_part};
+    use crate::artifact::{Need, folder};
     use crate::key::Hash;
     use std::collections::BTreeSet;
     use std::time::Duration;
@@ -131,7 +152,11 @@ mod tests {
 
     fn make_old(path: &Path) {
         let then = clock::file_time(clock::since_epoch_ns() - 40 * DAY);
-        for path in folder::files_below(path).expect("listed").iter().chain([&path.to_owned()]) {
+        for path in folder::files_below(path)
+            .expect("listed")
+            .iter()
+            .chain([&path.to_owned()])
+        {
             let file = fs_err::File::open(path).expect("opened");
             file.file().set_modified(then).expect("set");
         }
@@ -145,15 +170,23 @@ mod tests {
     }
 
     fn sweep(store: &Store, limits: &Limits, needs: &Needs) -> Vec<(Why, String)> {
-        let considered = store.consider_collecting(limits, needs).expect("considered");
+        let considered = store
+            .consider_collecting(limits, needs)
+            .expect("considered");
         let done = store.collect(limits, needs).expect("swept");
         let lines = |decision: &Decision| -> Vec<(Why, String)> {
             let removals = decision.removals.iter();
             removals.map(|r| (r.why, r.what.clone())).collect()
         };
-        assert_eq!(lines(&considered), lines(&done), "a dry run says what happens");
+        assert_eq!(
+            lines(&considered),
+            lines(&done),
+            "a dry run says what happens"
+        );
         assert!(
-            folder::entries(&store.root().join("tmp")).expect("listed").is_empty(),
+            folder::entries(&store.root().join("tmp"))
+                .expect("listed")
+                .is_empty(),
             "nothing is left in tmp"
         );
         lines(&done)
@@ -229,18 +262,6 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_needed_after_an_upstream_stage_has_run_stays() {
-        let (_folder, store) = store();
-        let record = commit(&store, "x");
-        let mut needs = Needs::default();
-        needs
-            .parts
-            .insert(own_part(&record.fingerprint), BTreeSet::from([stage()]));
-        assert!(sweep(&store, &limits(Some(1), None), &needs).is_empty());
-        assert_eq!(sweep(&store, &limits(Some(1), None), &Needs::default()).len(), 1);
-    }
-
-    #[test]
     fn what_a_process_found_or_made_stays_until_it_ends() {
         let (_folder, store) = store();
         let found = commit(&store, "found");
@@ -253,7 +274,9 @@ mod tests {
             .consider_collecting(&strict, &Needs::default())
             .expect("considered")
             .kept;
-        let running = Need::Running { run: "run-1".into() };
+        let running = Need::Running {
+            run: "run-1".into(),
+        };
         assert!(kept.iter().all(|kept| kept.needs == [running.clone()]));
         drop(working);
         assert_eq!(sweep(&store, &strict, &Needs::default()).len(), 2);
@@ -294,13 +317,15 @@ mod tests {
             fs_err::write(store.root().join("uses/dead"), dead.hex()).expect("written");
         });
         fs_err::write(store.root().join("records/junk"), "{").expect("written");
-        store.note_last("gone", "s", &dead).expect("noted");
-        store.note_last("p", "s", &dead).expect("noted");
+        store.last_keys("gone").note("s", dead).expect("noted");
+        store.last_keys("p").note("s", dead).expect("noted");
         let needs = Needs {
             pipelines: BTreeSet::from(["p".to_owned()]),
             ..Needs::default()
         };
-        let considered = store.consider_collecting(&Limits::NONE, &needs).expect("considered");
+        let considered = store
+            .consider_collecting(&Limits::NONE, &needs)
+            .expect("considered");
         let mut whys: Vec<Why> = considered.removals.iter().map(|r| r.why).collect();
         whys.sort_unstable();
         assert_eq!(
@@ -320,8 +345,8 @@ mod tests {
         assert!(store.scratch_path(&alive).exists() && !store.scratch_path(&dead).exists());
         assert!(store.log_path(&alive).exists() && !store.log_path(&dead).exists());
         assert!(!store.root().join("uses/dead").exists());
-        assert_eq!(store.last("p", "s"), Some(dead));
-        assert_eq!(store.last("gone", "s"), None);
+        assert_eq!(store.last_keys("p").get("s"), Some(dead));
+        assert_eq!(store.last_keys("gone").get("s"), None);
         drop(lock);
     }
 

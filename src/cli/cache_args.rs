@@ -84,6 +84,9 @@ pub enum CacheCommand {
         /// Set a parameter of the file: `--set query_tokens=4`
         #[arg(long, value_name = "NAME=VALUE", requires = "pipeline")]
         set: Vec<String>,
+        /// Give a parameter several values, as for `run`
+        #[arg(long, value_name = "NAME=VALUE,VALUE", requires = "pipeline")]
+        sweep: Vec<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,

@@ -2,14 +2,16 @@
 
 mod args;
 mod cache_args;
+mod data;
 mod exit;
 mod failure;
 mod printer;
 mod settings;
 
-pub use args::{Args, Command, GraphFormat, PipelineArgs};
+pub use args::{Args, Command, GraphFormat, PipelineArgs, RunArgs, ValueArgs};
 pub use cache_args::{CacheCommand, SortBy};
+pub use data::DataCommand;
 pub use exit::ExitStatus;
 pub use failure::Failure;
 pub use printer::Printer;
-pub use settings::Settings;
+pub use settings::{FetchSettings, Settings};

@@ -95,13 +95,19 @@ fn accept_all(
     if !refusals.is_empty() {
         return Err(Failure::Usage(
             format!("nothing was accepted: {}", refusals.join("; ")),
-            Some(format!("`ilm-pipe run {}` computes it", opened.pipeline.file.display())),
+            Some(format!(
+                "`ilm-pipe run {}` computes it",
+                opened.pipeline.file.display()
+            )),
         ));
     }
     if candidates.is_empty() {
         let names: Vec<&str> = planned.iter().map(|p| p.stage.as_str()).collect();
         return Err(Failure::Usage(
-            format!("there is nothing to accept: `{}` is fresh", names.join("`, `")),
+            format!(
+                "there is nothing to accept: `{}` is fresh",
+                names.join("`, `")
+            ),
             None,
         ));
     }
@@ -129,7 +135,9 @@ fn accept_all(
             command: settings.command.clone(),
         });
         store.publish(&record)?;
-        store.note_last(&opened.pipeline.name, candidate.stage, &record.key)?;
+        store
+            .last_keys(&opened.pipeline.name)
+            .note(candidate.stage, record.key)?;
         let mut text = format!(
             "accepted: the output of `{}` stands although {} changed\n",
             candidate.stage,
@@ -181,7 +189,7 @@ fn candidate<'a>(
             other => return Ok(Err(format!("has no output that could stand: {other}"))),
         }
     }
-    let last = store.last(&opened.pipeline.name, &planned.stage);
+    let last = store.last_keys(&opened.pipeline.name).get(&planned.stage);
     let Some(before) = last.and_then(|key| store.record(&key)) else {
         return Ok(Err("has no output yet".to_owned()));
     };
@@ -217,7 +225,9 @@ fn undo_all(
         };
         store.forget(&record.key)?;
         // Another stage may have shared the result; what this one's last success was is known.
-        store.note_last(&opened.pipeline.name, &planned.stage, &accepted.from)?;
+        store
+            .last_keys(&opened.pipeline.name)
+            .note(&planned.stage, accepted.from)?;
         let value = json!({
             "stage": planned.stage, "from": accepted.from, "key": record.key,
             "reason": accepted.reason, "undone": true,

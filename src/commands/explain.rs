@@ -81,7 +81,8 @@ fn render(planned: &PlannedStage, pipeline: &str, store: &Store) -> String {
 
 fn compared_with(text: &mut String, pipeline: &str, stage: &str, store: &Store) {
     if let Some(last) = store
-        .last(pipeline, stage)
+        .last_keys(pipeline)
+        .get(stage)
         .and_then(|key| store.record(&key))
     {
         let _ = writeln!(

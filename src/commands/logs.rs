@@ -8,7 +8,7 @@ use crate::clock;
 use crate::key::Hash;
 use crate::plan::Verdict;
 use crate::progress::Report;
-use crate::report::{AttemptLog, read_log};
+use crate::report::{AttemptLog, count, read_log};
 use serde_json::json;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(super) fn logs(
     let mut values = Vec::new();
     let mut found = false;
     for planned in plan.stages.iter().filter(|p| ids.contains(&p.stage)) {
-        let last = store.last(&opened.pipeline.name, &planned.stage);
+        let last = store.last_keys(&opened.pipeline.name).get(&planned.stage);
         // What failed has the key that the stage has now; before that, its last success.
         let now = match &planned.verdict {
             Verdict::Fresh { record } => Some((record.key, record.accepted_reason().is_some())),
@@ -46,14 +46,18 @@ pub(super) fn logs(
         if let Some((key, accepted)) = now {
             // An accepted output was made under the key that it was accepted from.
             let record = accepted.then(|| store.record(&key)).flatten();
-            keys.extend(record.iter().flat_map(|r| r.accepted.iter().map(|a| a.from)));
+            keys.extend(
+                record
+                    .iter()
+                    .flat_map(|r| r.accepted.iter().map(|a| a.from)),
+            );
             keys.push(key);
         }
         if let Some(last) = last.filter(|last| !keys.contains(last)) {
             keys.insert(0, last);
         }
         for key in &keys {
-            for attempt in read_log(&store.attempts_path(key))? {
+            for attempt in read_log(&store.log_path(key))? {
                 if run.is_none_or(|run| attempt.run.starts_with(run)) {
                     attempts.push((*key, attempt));
                 }
@@ -87,7 +91,9 @@ pub(super) fn logs(
         let of = run.map_or_else(String::new, |run| format!(" of run `{run}`"));
         return Err(Failure::Usage(
             format!("no log{of} of `{}` in the cache", ids.join("`, `")),
-            Some("the stage has not run here yet, or its log was removed with its result".to_owned()),
+            Some(
+                "the stage has not run here yet, or its log was removed with its result".to_owned(),
+            ),
         ));
     }
     Ok(ExitStatus::Done)
@@ -95,7 +101,7 @@ pub(super) fn logs(
 
 /// Prints what the attempt that is running adds, until it ends or its process is gone. False when none runs.
 fn follow_attempt(store: &Store, key: &Hash, printer: Printer) -> Result<bool, Failure> {
-    let path = store.attempts_path(key);
+    let path = store.log_path(key);
     let begun = read_log(&path)?;
     let Some(mut shown) = begun
         .last()
@@ -130,10 +136,23 @@ fn follow_attempt(store: &Store, key: &Hash, printer: Printer) -> Result<bool, F
 fn render(attempt: &AttemptLog, from: usize) -> String {
     let mut lines = Vec::new();
     if from == 0 {
-        let run = if attempt.run.is_empty() { "?" } else { &attempt.run };
-        let began = if attempt.began.is_empty() { "?" } else { &attempt.began };
+        let run = if attempt.run.is_empty() {
+            "?"
+        } else {
+            &attempt.run
+        };
+        let began = if attempt.began.is_empty() {
+            "?"
+        } else {
+            &attempt.began
+        };
+        let retry = if attempt.number > 1 {
+            format!(", attempt {}", attempt.number)
+        } else {
+            String::new()
+        };
         lines.push(format!(
-            "── run {run}, {began}, `{}` of {} ──",
+            "── run {run}{retry}, {began}, `{}` of {} ──",
             attempt.stage, attempt.pipeline
         ));
     }
@@ -148,6 +167,12 @@ fn render(attempt: &AttemptLog, from: usize) -> String {
         for line in text.lines() {
             lines.push(format!("{clock}  {line}"));
         }
+    }
+    if from == 0 && attempt.damaged > 0 {
+        lines.push(format!(
+            "{} damaged and left out",
+            count(attempt.damaged, "line")
+        ));
     }
     match (&attempt.outcome, attempt.seconds) {
         (Some(outcome), Some(seconds)) => {
@@ -169,6 +194,7 @@ mod tests {
             run: "20261123T060000Z-17".to_owned(),
             pipeline: "table3".to_owned(),
             stage: "phase1".to_owned(),
+            number: 2,
             began: "2026-11-23T06:00:00Z".to_owned(),
             reports: vec![
                 (
@@ -194,6 +220,7 @@ mod tests {
             ],
             outcome: None,
             seconds: None,
+            damaged: 0,
         };
         let running = render(&attempt, 0);
         attempt.outcome = Some("failed: the loss is NaN at step 7".to_owned());

@@ -3,6 +3,8 @@
 mod accept;
 mod cache;
 mod check;
+mod data;
+mod doctor;
 mod expand;
 mod explain;
 mod graph;
@@ -10,8 +12,10 @@ mod logs;
 mod open;
 mod plan;
 mod run;
+mod selection;
 mod show;
 mod state;
+mod uses;
 mod worker;
 
 use crate::cli::{Args, Command, ExitStatus, Failure, Printer, Settings};
@@ -42,25 +46,7 @@ fn dispatch(
     printer: Printer,
 ) -> Result<ExitStatus, Failure> {
     match command {
-        Command::Run {
-            pipeline,
-            target,
-            jobs,
-            threads,
-            keep_going,
-            no_gc,
-            json,
-        } => {
-            let options = run::RunOptions {
-                target,
-                jobs,
-                threads,
-                keep_going,
-                no_gc,
-                json,
-            };
-            run::run(&pipeline, &options, settings, printer)
-        }
+        Command::Run { pipeline, options } => run::run(&pipeline, &options, settings, printer),
         Command::Plan {
             pipeline,
             exit_code,
@@ -69,8 +55,9 @@ fn dispatch(
         Command::Check {
             files,
             profile,
+            values,
             json,
-        } => check::check(&files, profile.as_deref(), json, settings, printer),
+        } => check::check(&files, profile.as_deref(), &values, json, settings, printer),
         Command::Expand { pipeline, json } => expand::expand(&pipeline, json, printer),
         Command::Graph {
             pipeline,
@@ -88,6 +75,8 @@ fn dispatch(
             stage,
             json,
         } => explain::explain(&pipeline, &stage, json, settings, printer),
+        Command::Data { command } => data::data(command, settings, printer),
+        Command::Doctor { json } => doctor::doctor(json, settings, printer),
         Command::Logs {
             pipeline,
             stage,
@@ -109,7 +98,14 @@ fn dispatch(
             reason,
             undo: _,
             json,
-        } => accept::accept(&pipeline, &stage, reason.as_deref(), json, settings, printer),
+        } => accept::accept(
+            &pipeline,
+            &stage,
+            reason.as_deref(),
+            json,
+            settings,
+            printer,
+        ),
         Command::Cache { command } => cache::cache(command, settings, printer),
         Command::Worker => worker::worker(),
     }

@@ -2,11 +2,13 @@
 
 use super::cache::gc;
 use super::open::{Opened, open};
+use super::selection::targets;
 use crate::artifact::{Decision, KnownPipeline, Store};
-use crate::cli::{ExitStatus, Failure, PipelineArgs, Printer, Settings};
+use crate::cli::{ExitStatus, Failure, PipelineArgs, Printer, RunArgs, Settings};
 use crate::clock;
-use crate::exec::{self, RunEvent, RunSettings, RunSummary, Signals, StageOutcome};
+use crate::exec::{self, OnFailure, RunEvent, RunSettings, RunSummary, Signals, StageOutcome};
 use crate::report::{HumanReporter, JsonLines, Reporter, StageLogs, Verbosity};
+use crate::spec::StageSpec;
 use crate::stages::ArtifactKind;
 use serde_json::{Map, Value, json};
 
@@ -16,19 +18,9 @@ const WIDEST_NAME: usize = 40;
 /// This many failed stages are named with their logs.
 const NAMED_FAILURES: usize = 3;
 
-/// What was typed after `run`.
-pub(super) struct RunOptions {
-    pub(super) target: Vec<String>,
-    pub(super) jobs: Option<usize>,
-    pub(super) threads: Option<usize>,
-    pub(super) keep_going: bool,
-    pub(super) no_gc: bool,
-    pub(super) json: bool,
-}
-
 pub(super) fn run(
     args: &PipelineArgs,
-    options: &RunOptions,
+    options: &RunArgs,
     settings: &Settings,
     printer: Printer,
 ) -> Result<ExitStatus, Failure> {
@@ -41,11 +33,9 @@ pub(super) fn run(
         }
     }
     let opened = open(args)?;
-    let mut targets = Vec::new();
-    for name in &options.target {
-        targets.extend(opened.select(name)?);
-    }
     let store = Store::at(&settings.cache);
+    let targets = targets(options, &opened, &store, printer)?;
+    let gpus = gpus(options, &opened, settings)?;
     store.prepare()?;
     store.sweep();
     let now = clock::since_epoch_ns();
@@ -67,7 +57,7 @@ pub(super) fn run(
         log.display().to_string(),
     );
     let mut lines = JsonLines::create(&log);
-    let mut logs = StageLogs::new(|key| store.attempts_path(key));
+    let mut logs = StageLogs::new(|key| store.log_path(key));
     let mut failed = Vec::new();
     let run_settings = RunSettings {
         program: settings.program.clone(),
@@ -76,7 +66,12 @@ pub(super) fn run(
         command: settings.command.clone(),
         jobs: options.jobs.unwrap_or(settings.cores),
         threads: options.threads.unwrap_or(settings.cores),
-        keep_going: options.keep_going,
+        gpus,
+        on_failure: match (options.keep_going, options.fail_fast) {
+            (true, _) => OnFailure::KeepGoing,
+            (_, true) => OnFailure::Stop,
+            _ => OnFailure::Finish,
+        },
         targets,
     };
     let signals = Signals::take()?;
@@ -128,13 +123,33 @@ pub(super) fn run(
     })
 }
 
+/// The devices that stages may get; nobody looks for any when no stage asks for one.
+fn gpus(options: &RunArgs, opened: &Opened, settings: &Settings) -> Result<Vec<String>, Failure> {
+    let asked = |stage: &StageSpec| stage.execution.gpus > 0;
+    let gpus = match (&options.gpus, &settings.visible_gpus) {
+        (Some(list), _) => exec::listed_gpus(list),
+        _ if !opened.pipeline.stages.iter().any(asked) => Vec::new(),
+        (None, Some(list)) => exec::listed_gpus(list),
+        (None, None) => exec::machine_gpus(),
+    };
+    let twice = gpus
+        .iter()
+        .enumerate()
+        .find(|(at, id)| gpus[..*at].contains(id));
+    match twice {
+        None => Ok(gpus),
+        Some((_, id)) => Err(Failure::Usage(
+            format!("the GPU `{id}` is listed twice, but each is handed out once"),
+            None,
+        )),
+    }
+}
+
 /// Remembers the pipeline, so that what it needs is not swept. A cache that cannot be written to is not swept either.
 fn note_pipeline(store: &Store, opened: &Opened, settings: &Settings) {
     let absolute = |path| std::path::absolute(path);
-    if let (Ok(file), Ok(project)) = (
-        absolute(&opened.pipeline.file),
-        absolute(&settings.project),
-    ) {
+    if let (Ok(file), Ok(project)) = (absolute(&opened.pipeline.file), absolute(&settings.project))
+    {
         let name = opened.pipeline.name.clone();
         let _ = store.note_pipeline(&KnownPipeline {
             file,
@@ -159,8 +174,10 @@ fn logs_command(args: &PipelineArgs, settings: &Settings, stage: &str) -> String
     if let Some(profile) = &args.profile {
         words.extend(["--profile".to_owned(), profile.clone()]);
     }
-    for set in &args.set {
-        words.extend(["--set".to_owned(), set.clone()]);
+    for (flag, values) in [("--set", &args.values.set), ("--sweep", &args.values.sweep)] {
+        for value in values {
+            words.extend([flag.to_owned(), value.clone()]);
+        }
     }
     words.push(stage.to_owned());
     let quoted: Vec<String> = words.into_iter().map(quoted).collect();

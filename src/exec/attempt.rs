@@ -63,6 +63,7 @@ impl Attempt {
             scratch: absolute(&scratch)?,
             device: "cpu".to_owned(),
             runner: std::process::id(),
+            lock: lock.file(),
         };
         let attempt = Self {
             key,
@@ -93,10 +94,10 @@ impl Attempt {
                 return match other {
                     _ if timed_out => failed(format!(
                         "it took longer than its `timeout` of {}; what it saved is kept, so the next run goes on from there",
-                        clock::human(stage.timeout.unwrap_or_default().as_secs_f64())
+                        clock::human(stage.execution.timeout.unwrap_or_default().as_secs_f64())
                     )),
                     Some(WorkerMessage::Stopped) => Ok((StageOutcome::Stopped, None)),
-                    Some(WorkerMessage::Failed { text }) => failed(text.clone()),
+                    Some(WorkerMessage::Failed { text, .. }) => failed(text.clone()),
                     _ => failed(exit.explain()),
                 };
             }
@@ -105,9 +106,8 @@ impl Attempt {
             Ok(now) => now,
             Err(error) => {
                 site.store.abandon(&self.key)?;
-                let why = std::error::Error::source(&error).map_or_else(String::new, |source| {
-                    format!(": {source}")
-                });
+                let why = std::error::Error::source(&error)
+                    .map_or_else(String::new, |source| format!(": {source}"));
                 return failed(format!("{error}{why}"));
             }
         };

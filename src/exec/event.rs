@@ -67,6 +67,12 @@ pub enum RunEvent {
         key: Hash,
         /// Every reason.
         causes: Vec<Cause>,
+        /// 1, and one more for each retry.
+        #[serde(default = "first")]
+        attempt: u32,
+        /// The devices that it has for itself.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gpus: Vec<String>,
     },
     /// A worker reported something.
     StageReport {
@@ -74,6 +80,30 @@ pub enum RunEvent {
         stage: String,
         /// What.
         report: Report,
+    },
+    /// A running stage takes long, or has said nothing for long.
+    StageSlow {
+        /// The stage.
+        stage: String,
+        /// Seconds since its start.
+        seconds: f64,
+        /// By what measure.
+        slowness: Slowness,
+    },
+    /// An attempt failed; the stage starts again after a wait, unless the run ends before.
+    StageRetrying {
+        /// The stage.
+        stage: String,
+        /// The attempt that failed, from 1.
+        attempt: u32,
+        /// Attempts in all, when each fails.
+        attempts: u32,
+        /// Why it failed.
+        reason: String,
+        /// Seconds that the attempt took.
+        seconds: f64,
+        /// Seconds until the next one.
+        wait_seconds: f64,
     },
     /// A stage ended.
     StageEnded {
@@ -90,6 +120,11 @@ pub enum RunEvent {
         stage: String,
         /// The stages that it needed.
         by: Vec<String>,
+    },
+    /// Running stages save their state and stop, because a stage failed and that was asked for.
+    FailingFast {
+        /// The stage that failed.
+        stage: String,
     },
     /// A person asked the run to stop.
     Stopping {
@@ -112,6 +147,31 @@ pub enum RunEvent {
         seconds: f64,
         /// Seconds that fresh stages took when they ran.
         saved_seconds: f64,
+    },
+}
+
+fn first() -> u32 {
+    1
+}
+
+/// By what measure a running stage is slow.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "measure", rename_all = "kebab-case")]
+pub enum Slowness {
+    /// It has run for longer than its `slow`.
+    Limit {
+        /// That time.
+        seconds: f64,
+    },
+    /// It takes far longer than its last success.
+    Usual {
+        /// What that took.
+        seconds: f64,
+    },
+    /// It has not reported anything.
+    Silent {
+        /// For so long.
+        seconds: f64,
     },
 }
 

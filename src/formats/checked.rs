@@ -23,7 +23,9 @@ fn check(rest: &[u8]) -> String {
 pub fn to_text<T: Serialize>(value: &T) -> std::io::Result<String> {
     let text = serde_json::to_string(value)?;
     match text.strip_prefix('{') {
-        Some(rest) if rest != "}" => Ok(format!("{START}{}{BETWEEN}{rest}", check(rest.as_bytes()))),
+        Some(rest) if rest != "}" => {
+            Ok(format!("{START}{}{BETWEEN}{rest}", check(rest.as_bytes())))
+        }
         _ => Err(std::io::Error::other(
             "only a JSON object with members can carry a check",
         )),

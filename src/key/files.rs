@@ -289,14 +289,11 @@ mod tests {
         let (_folder, path) = file("one");
         let hash = Hash::from(blake3::hash(b"one"));
         let mut hashes = FileHashes::default();
-        let back = clock::shifted_back(Duration::from_secs(86_400), || hashes.hash(&path));
+        let back = clock::shifted_back(Duration::from_hours(24), || hashes.hash(&path));
         assert_eq!(back.expect("hashed").hash, hash);
         assert!(hashes.known.is_empty(), "it looks younger than now");
-        let year = Duration::from_secs(31_536_000);
-        for time in [
-            SystemTime::UNIX_EPOCH,
-            SystemTime::UNIX_EPOCH + 100 * year,
-        ] {
+        let year = Duration::from_hours(8760);
+        for time in [SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + 100 * year] {
             set_modified(&path, time);
             let seen = clock::shifted(Duration::from_secs(10), || hashes.hash(&path));
             assert_eq!(seen.expect("hashed").hash, hash);

@@ -1,7 +1,7 @@
 //! The verdict on one stage.
 
 use super::{Cause, PlanError, Verdict};
-use crate::artifact::{Damage, Last, Lookup, Record, Store};
+use crate::artifact::{Damage, LastKeys, Lookup, Record, Store, StoreError};
 use crate::key::{FileError, FileHashes, Fingerprint, Hash, InputHash, Sighting, difference};
 use crate::spec::{Pipeline, StageSpec};
 use crate::stages::ArtifactKind;
@@ -31,6 +31,7 @@ pub struct Planner<'a> {
     store: &'a Store,
     project: &'a Path,
     files: FileHashes,
+    last: LastKeys,
     /// What this planner saw of files: each is looked at once, however many stages read it.
     seen: BTreeMap<PathBuf, Sighting>,
     /// Keys of artifacts that were read and found damaged although nothing showed at a glance.
@@ -58,16 +59,25 @@ impl<'a> Planner<'a> {
     /// Makes a planner for a pipeline. `project` is the folder that holds `datasets/`.
     pub fn new(pipeline: &'a Pipeline, store: &'a Store, project: &'a Path) -> Self {
         let files = store.file_hashes();
-        let notices = files
-            .was_damaged()
-            .then(|| "`files.json` in the cache was corrupt: every source file is hashed anew".to_owned())
-            .into_iter()
-            .collect();
+        let last = store.last_keys(&pipeline.name);
+        let mut notices = Vec::new();
+        if files.was_damaged() {
+            let text = "`files.json` was corrupt: every source file is hashed anew";
+            notices.push(text.to_owned());
+        }
+        if last.damaged() > 0 {
+            notices.push(format!(
+                "{} of the notes of last successes of `{}` were corrupt: a stage may be called new, or be compared with an earlier success",
+                last.damaged(),
+                pipeline.name
+            ));
+        }
         Self {
             pipeline,
             store,
             project,
             files,
+            last,
             seen: BTreeMap::new(),
             damaged: BTreeSet::new(),
             claims: BTreeMap::new(),
@@ -140,7 +150,8 @@ impl<'a> Planner<'a> {
                 causes,
             });
         }
-        self.claims.extend(claims.iter().map(|&claim| (claim, index)));
+        self.claims
+            .extend(claims.iter().map(|&claim| (claim, index)));
         self.claimed.insert(index, claims);
         Ok(Verdict::Dirty {
             key,
@@ -151,7 +162,7 @@ impl<'a> Planner<'a> {
 
     /// Every reason why a stage runs that has no intact result.
     fn causes(
-        &mut self,
+        &self,
         stage: &StageSpec,
         key: &Hash,
         fingerprint: &Fingerprint,
@@ -159,12 +170,13 @@ impl<'a> Planner<'a> {
     ) -> Vec<Cause> {
         let unexplained = damage.is_none();
         let mut causes: Vec<Cause> = damage.into_iter().map(Cause::Damaged).collect();
-        if self.store.last(&self.pipeline.name, &stage.id).as_ref() == Some(key) {
+        if self.last.get(&stage.id).as_ref() == Some(key) {
             causes.extend(unexplained.then_some(Cause::Forgotten));
             return causes;
         }
         match self.last(stage) {
-            LastSuccess::Never => causes.extend(unexplained.then_some(Cause::New)),
+            // Said beside damage, too: a stage that waits for others was announced with it.
+            LastSuccess::Never => causes.push(Cause::New),
             LastSuccess::Lost => causes.push(Cause::HistoryGone),
             LastSuccess::Known(last) => causes.extend(
                 difference(&last.fingerprint, fingerprint)
@@ -190,15 +202,11 @@ impl<'a> Planner<'a> {
         Ok(damage)
     }
 
-    fn last(&mut self, stage: &StageSpec) -> LastSuccess {
-        let key = match self.store.look_last(&self.pipeline.name, &stage.id) {
-            Last::Never => return LastSuccess::Never,
-            Last::Damaged => return LastSuccess::Lost,
-            Last::Key(key) => key,
-        };
-        match self.store.record(&key) {
-            Some(record) => LastSuccess::Known(Box::new(record)),
-            None => LastSuccess::Lost,
+    fn last(&self, stage: &StageSpec) -> LastSuccess {
+        match self.last.get(&stage.id).map(|key| self.store.record(&key)) {
+            None => LastSuccess::Never,
+            Some(None) => LastSuccess::Lost,
+            Some(Some(record)) => LastSuccess::Known(Box::new(record)),
         }
     }
 
@@ -298,6 +306,11 @@ impl<'a> Planner<'a> {
     /// Damage that was found and changes no verdict, in words; each is told once.
     pub fn take_notices(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notices)
+    }
+
+    /// Notes the key of a stage's success.
+    pub fn note_last(&mut self, stage: &str, key: Hash) -> Result<(), StoreError> {
+        self.last.note(stage, key)
     }
 
     /// Writes what was learned of files outside the cache.

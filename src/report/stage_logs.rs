@@ -3,11 +3,12 @@
 use super::Reporter;
 use crate::clock;
 use crate::exec::{RunEvent, StageOutcome};
+use crate::formats::checked;
 use crate::key::Hash;
 use crate::progress::Report;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// One line of a stage's log.
@@ -24,6 +25,8 @@ pub enum LogLine {
         pipeline: String,
         /// The stage.
         stage: String,
+        /// 1, and one more for each retry of the same run.
+        number: u32,
     },
     /// The stage reported something.
     Report {
@@ -46,12 +49,14 @@ pub enum LogLine {
 /// One attempt to compute a key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct AttemptLog {
-    /// The run; empty in a log of an older version.
+    /// The run; empty when the line that tells it is damaged.
     pub run: String,
     /// The pipeline that asked.
     pub pipeline: String,
     /// The stage of it.
     pub stage: String,
+    /// 1, and one more for each retry of the same run.
+    pub number: u32,
     /// When it began, UTC.
     pub began: String,
     /// What it reported, each with its time, UTC.
@@ -60,6 +65,8 @@ pub struct AttemptLog {
     pub outcome: Option<String>,
     /// Seconds it took.
     pub seconds: Option<f64>,
+    /// Lines that are not as they were written and are left out.
+    pub damaged: usize,
 }
 
 /// Writes the logs of the stages that run.
@@ -84,7 +91,8 @@ impl<F: Fn(&Hash) -> PathBuf> StageLogs<F> {
 
     /// A log that cannot be written must not lose a result.
     fn write(&mut self, stage: &str, line: &LogLine) {
-        if let (Some(file), Ok(text)) = (self.open.get_mut(stage), serde_json::to_string(line)) {
+        if let (Some(file), Ok(text)) = (self.open.get_mut(stage), checked::to_text(line)) {
+            // One write a line, so that those of two processes do not mix.
             let _ = file.write_all(format!("{text}\n").as_bytes());
         }
     }
@@ -101,7 +109,12 @@ impl<F: Fn(&Hash) -> PathBuf> Reporter for StageLogs<F> {
                 self.run.clone_from(run);
                 self.pipeline.clone_from(pipeline);
             }
-            RunEvent::StageStarted { stage, key, .. } => {
+            RunEvent::StageStarted {
+                stage,
+                key,
+                attempt,
+                ..
+            } => {
                 let file = fs_err::OpenOptions::new()
                     .create(true)
                     .append(true)
@@ -114,6 +127,20 @@ impl<F: Fn(&Hash) -> PathBuf> Reporter for StageLogs<F> {
                     run: self.run.clone(),
                     pipeline: self.pipeline.clone(),
                     stage: stage.clone(),
+                    number: *attempt,
+                };
+                self.write(stage, &line);
+            }
+            RunEvent::StageRetrying {
+                stage,
+                reason,
+                seconds,
+                ..
+            } => {
+                let line = LogLine::End {
+                    time: now(),
+                    seconds: *seconds,
+                    outcome: format!("failed: {reason}"),
                 };
                 self.write(stage, &line);
             }
@@ -151,43 +178,45 @@ impl<F: Fn(&Hash) -> PathBuf> Reporter for StageLogs<F> {
     }
 }
 
-/// Reads a log, attempt by attempt, oldest first. A line that is cut short or of an older version is passed over, or
-/// taken for a report of an attempt that is not known further.
+/// Reads a log, attempt by attempt, oldest first. A line that is damaged is counted and left out.
 pub fn read_log(path: &Path) -> std::io::Result<Vec<AttemptLog>> {
-    let file = match fs_err::File::open(path) {
-        Ok(file) => file,
+    let bytes = match fs_err::read(path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let mut attempts: Vec<AttemptLog> = Vec::new();
-    for line in BufReader::new(file).lines() {
-        let line = line?;
-        match serde_json::from_str::<LogLine>(&line) {
-            Ok(LogLine::Begin {
+    // What stands after the last end of a line is being written.
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        if !line.ends_with(b"\n") {
+            continue;
+        }
+        match checked::from_text::<LogLine>(line) {
+            Some(LogLine::Begin {
                 time,
                 run,
                 pipeline,
                 stage,
+                number,
             }) => attempts.push(AttemptLog {
                 run,
                 pipeline,
                 stage,
+                number,
                 began: time,
                 ..AttemptLog::default()
             }),
-            Ok(LogLine::Report { time, report }) => last(&mut attempts).reports.push((time, report)),
-            Ok(LogLine::End {
+            Some(LogLine::Report { time, report }) => {
+                last(&mut attempts).reports.push((time, report));
+            }
+            Some(LogLine::End {
                 seconds, outcome, ..
             }) => {
                 let attempt = last(&mut attempts);
                 attempt.outcome = Some(outcome);
                 attempt.seconds = Some(seconds);
             }
-            Err(_) => {
-                if let Ok(report) = serde_json::from_str::<Report>(&line) {
-                    last(&mut attempts).reports.push((String::new(), report));
-                }
-            }
+            None => last(&mut attempts).damaged += 1,
         }
     }
     Ok(attempts)
@@ -227,9 +256,13 @@ mod tests {
                 kind: "fit-cf".to_owned(),
                 key: Fingerprint::default().key(),
                 causes: Vec::new(),
+                attempt: 1,
+                gpus: Vec::new(),
             });
             let reports = [
-                Report::Note { text: run.to_owned() },
+                Report::Note {
+                    text: run.to_owned(),
+                },
                 Report::Tick {
                     phase: String::new(),
                     done: 1,
@@ -262,13 +295,21 @@ mod tests {
     }
 
     #[test]
-    fn a_log_without_attempts_is_read_too() {
+    fn a_damaged_line_is_counted_and_left_out() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
         assert!(read_log(&path).expect("read").is_empty());
-        fs_err::write(&path, "{\"event\":\"note\",\"text\":\"hello\"}\n{\"line\":\"rep").expect("written");
+        let line = checked::to_text(&LogLine::Report {
+            time: String::new(),
+            report: Report::Note {
+                text: "hello".to_owned(),
+            },
+        })
+        .expect("text");
+        let flipped = line.replace("hello", "hellp");
+        fs_err::write(&path, format!("{line}\n{flipped}\n{{\"check")).expect("written");
         let attempts = read_log(&path).expect("read");
         assert_eq!(attempts.len(), 1);
-        assert_eq!(attempts[0].reports.len(), 1);
+        assert_eq!((attempts[0].reports.len(), attempts[0].damaged), (1, 1));
     }
 }

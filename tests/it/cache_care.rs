@@ -66,7 +66,10 @@ fn plain(project: &Project, text: &str) -> String {
     let text = text.replace(&project.path().display().to_string(), "FOLDER");
     let mut out = String::new();
     for word in text.split_inclusive([' ', '\n', '(', ')', ',', '`', '/']) {
-        let end = word.len() - word.trim_end_matches([' ', '\n', '(', ')', ',', '`', '/']).len();
+        let end = word.len()
+            - word
+                .trim_end_matches([' ', '\n', '(', ')', ',', '`', '/'])
+                .len();
         let (body, tail) = word.split_at(word.len() - end);
         let hex = body.len() >= 12 && body.chars().all(|c| c.is_ascii_hexdigit());
         let time = body.len() >= 20 && body.starts_with("20") && body.contains('T');
@@ -108,7 +111,10 @@ fn gc_keeps_what_pipelines_need_with_every_profile_and_takes_the_rest() {
     assert_eq!(kept_or_gone(&gone), (4, 2));
     assert_eq!(results(&project), 4);
     for profile in [&[][..], &["--profile", "other"]] {
-        assert!(project.run(profile).is_empty(), "nothing that is needed went");
+        assert!(
+            project.run(profile).is_empty(),
+            "nothing that is needed went"
+        );
     }
     assert_eq!(project.run(&["--set", "word=three"]).len(), 2);
 }
@@ -136,7 +142,10 @@ fn a_pipeline_that_is_gone_needs_nothing_and_one_that_is_broken_keeps_its_last_s
 #[test]
 fn pipelines_in_the_folder_keep_what_they_need_although_they_never_ran_here() {
     let project = project();
-    project.write("pipelines/same.toml", &TWO.replace("\"two\"\n\n[params]", "\"same\"\n\n[params]"));
+    project.write(
+        "pipelines/same.toml",
+        &TWO.replace("\"two\"\n\n[params]", "\"same\"\n\n[params]"),
+    );
     fs_err::remove_file(project.file("p.toml")).expect("removed");
     used_days_ago(&project, 100);
     project.call(&["cache", "gc"]).ok();
@@ -148,21 +157,34 @@ fn what_comes_after_a_stage_that_must_run_again_stays() {
     let project = project();
     used_days_ago(&project, 100);
     // The first stage's result is gone, so nobody can tell the second one's key; it may well be the old one.
-    fs_err::remove_dir_all(project.file("cache/v1/last")).expect("removed");
-    let key = project.call(&["cache", "ls", "--stage", "a", "--json"]).ok().json();
+    let key = project
+        .call(&["cache", "ls", "--stage", "a", "--json"])
+        .ok()
+        .json();
     let key = key[0]["key"].as_str().expect("a key").to_owned();
     fs_err::remove_file(project.file(&format!("cache/v1/records/{}/{key}.json", &key[..2])))
         .expect("removed");
+    let dry = project
+        .call(&["cache", "gc", "--dry-run", "--json"])
+        .ok()
+        .json();
+    assert_eq!(dry["kept"][0]["needs"][0]["need"], "perhaps");
     project.call(&["cache", "gc"]).ok();
     assert_eq!(results(&project), 1);
-    let ran: Vec<String> = project.run(&[]).into_iter().map(|(stage, _)| stage).collect();
+    let ran: Vec<String> = project
+        .run(&[])
+        .into_iter()
+        .map(|(stage, _)| stage)
+        .collect();
     assert_eq!(ran, ["a"]);
 }
 
 #[test]
 fn a_run_that_grew_the_cache_over_its_limit_cleans_it_and_keeps_its_own() {
     let project = project();
-    project.call(&["cache", "limits", "--max-size", "500B"]).ok();
+    project
+        .call(&["cache", "limits", "--max-size", "500B"])
+        .ok();
     for word in ["three", "four", "five"] {
         project
             .call(&["run", "p.toml", "--no-gc", "--set", &format!("word={word}")])
@@ -175,8 +197,8 @@ fn a_run_that_grew_the_cache_over_its_limit_cleans_it_and_keeps_its_own() {
         "{}",
         ran.stderr
     );
-    // Two that the file needs, two that this run made.
-    assert_eq!(results(&project), 4);
+    // Two that the file needs, two that this run made, two with which it compared them.
+    assert_eq!(results(&project), 6);
     for set in ["word=one", "word=six"] {
         assert!(project.run(&["--set", set]).is_empty());
     }
@@ -234,12 +256,22 @@ fn gc_in_another_process_leaves_what_a_running_stage_reads() {
     // Nothing but the running process needs it now.
     fs_err::remove_file(project.file("wait.toml")).expect("removed");
     used_days_ago(&project, 100);
-    let strict = ["cache", "gc", "--max-size", "1B", "--max-age", "1s", "--json"];
+    let strict = [
+        "cache",
+        "gc",
+        "--max-size",
+        "1B",
+        "--max-age",
+        "1s",
+        "--json",
+    ];
     let gone = project.call(&strict).ok();
     assert_eq!(kept_or_gone(&gone), (1, 0));
     assert_eq!(gone.json()["kept"][0]["needs"][0]["need"], "running");
     assert_eq!(
-        fs_err::read_dir(project.file("cache/v1/tmp")).expect("tmp").count(),
+        fs_err::read_dir(project.file("cache/v1/tmp"))
+            .expect("tmp")
+            .count(),
         1,
         "what the running stage writes is left alone"
     );
@@ -261,13 +293,23 @@ fn what_a_killed_run_used_is_free_again_and_its_leftovers_go() {
     fs_err::remove_file(project.file("wait.toml")).expect("removed");
     // The worker dies with its runner, and its lock with it; how soon is up to the system.
     let begun = SystemTime::now();
-    while project.call(&["cache", "gc", "--max-size", "1B", "--json"]).ok().json()["kept"] != serde_json::json!([])
-        || fs_err::read_dir(project.file("cache/v1/tmp")).expect("tmp").count() > 0
+    while project
+        .call(&["cache", "gc", "--max-size", "1B", "--json"])
+        .ok()
+        .json()["kept"]
+        != serde_json::json!([])
+        || fs_err::read_dir(project.file("cache/v1/tmp"))
+            .expect("tmp")
+            .count()
+            > 0
     {
         assert!(begun.elapsed().expect("time goes on") < Duration::from_secs(20));
     }
     for folder in ["uses", "locks", "tmp"] {
-        assert!(files_below(&project.file(&format!("cache/v1/{folder}"))).is_empty(), "{folder}");
+        assert!(
+            files_below(&project.file(&format!("cache/v1/{folder}"))).is_empty(),
+            "{folder}"
+        );
     }
 }
 
@@ -285,9 +327,15 @@ fn verify_reports_every_damage_and_repairs_by_recomputing() {
     let project = project();
     let before = project.outputs(&[]);
     let clean = project.call(&["cache", "verify"]).ok();
-    assert_eq!(clean.stdout, "2 records and 2 outputs (208 B) verified, no damage\n");
+    assert_eq!(
+        clean.stdout,
+        "2 records and 2 outputs (208 B) verified, no damage\n"
+    );
     damage(&project.artifact("a").join("a.txt"));
-    let keys = project.call(&["cache", "ls", "--stage", "b", "--json"]).ok().json();
+    let keys = project
+        .call(&["cache", "ls", "--stage", "b", "--json"])
+        .ok()
+        .json();
     let key = keys[0]["key"].as_str().expect("a key").to_owned();
     damage(&project.file(&format!("cache/v1/records/{}/{key}.json", &key[..2])));
     let found = project.call(&["cache", "verify"]).fails(3);
@@ -317,17 +365,30 @@ fn cache_commands_read_well() {
         &["cache", "du"],
         &["cache", "gc", "--dry-run", "--max-age", "2d"],
         &["cache", "limits"],
-        &["cache", "limits", "--max-size", "50GiB", "--max-age", "none"],
+        &[
+            "cache",
+            "limits",
+            "--max-size",
+            "50GiB",
+            "--max-age",
+            "none",
+        ],
         &["cache", "limits", "--reset"],
     ] {
         let ran = project.call(arguments).ok();
-        text.push_str(&format!("$ ilm-pipe {}\n{}\n", arguments.join(" "), ran.stdout));
+        text.push_str(&format!(
+            "$ ilm-pipe {}\n{}\n",
+            arguments.join(" "),
+            ran.stdout
+        ));
     }
     // Sizes of records and logs differ with the length of host names and the like.
     let text: Vec<String> = plain(&project, &text)
         .lines()
         .map(|line| match line.rsplit_once("  ") {
-            Some((_, what)) if what.starts_with("records") || what.starts_with("logs") || what == "in all" => {
+            Some((_, what))
+                if what.starts_with("records") || what.starts_with("logs") || what == "in all" =>
+            {
                 format!("      SIZE  {what}")
             }
             _ => line.to_owned(),
@@ -357,7 +418,11 @@ fn wrong_cache_commands_say_what_is_right() {
         &["accept", "p.toml", "a", "--undo"],
     ] {
         let ran = project.call(arguments).fails(2);
-        text.push_str(&format!("$ ilm-pipe {}\n{}\n", arguments.join(" "), ran.stderr));
+        text.push_str(&format!(
+            "$ ilm-pipe {}\n{}\n",
+            arguments.join(" "),
+            ran.stderr
+        ));
     }
     let set = project
         .command(&["cache", "gc"])
@@ -365,7 +430,10 @@ fn wrong_cache_commands_say_what_is_right() {
         .output()
         .expect("the program starts");
     let ran = Ran::from(set).fails(2);
-    text.push_str(&format!("$ ILM_PIPE_CACHE_MAX_AGE=old ilm-pipe cache gc\n{}\n", ran.stderr));
+    text.push_str(&format!(
+        "$ ILM_PIPE_CACHE_MAX_AGE=old ilm-pipe cache gc\n{}\n",
+        ran.stderr
+    ));
     insta::assert_snapshot!(plain(&project, &text).replace(&key, "HASH"));
 }
 
@@ -375,7 +443,9 @@ fn limits_come_from_the_command_line_then_the_environment_then_the_cache() {
     let limit = |ran: Ran| ran.json()["max_size"]["limit"].as_str().map(str::to_owned);
     let asked = ["cache", "limits", "--json"];
     assert_eq!(limit(project.call(&asked).ok()).as_deref(), Some("20GiB"));
-    project.call(&["cache", "limits", "--max-size", "7GiB"]).ok();
+    project
+        .call(&["cache", "limits", "--max-size", "7GiB"])
+        .ok();
     assert_eq!(limit(project.call(&asked).ok()).as_deref(), Some("7GiB"));
     let output = project
         .command(&asked)
@@ -388,17 +458,25 @@ fn limits_come_from_the_command_line_then_the_environment_then_the_cache() {
 #[test]
 fn why_tells_what_made_a_result_and_who_needs_it() {
     let project = project();
-    let shown = project.call(&["cache", "why", "b", "--pipeline", "p.toml"]).ok();
+    let shown = project
+        .call(&["cache", "why", "b", "--pipeline", "p.toml"])
+        .ok();
     let lines: Vec<String> = plain(&project, &shown.stdout)
         .lines()
         .filter(|line| !line.starts_with("  made "))
         .map(str::to_owned)
         .collect();
     insta::assert_snapshot!(lines.join("\n"));
-    let rows = project.call(&["cache", "ls", "--stage", "a", "--json"]).ok().json();
+    let rows = project
+        .call(&["cache", "ls", "--stage", "a", "--json"])
+        .ok()
+        .json();
     for name in ["key", "output"] {
         let prefix = &rows[0][name].as_str().expect("a hash")[..10];
-        let why = project.call(&["cache", "why", prefix, "--json"]).ok().json();
+        let why = project
+            .call(&["cache", "why", prefix, "--json"])
+            .ok()
+            .json();
         assert_eq!(why[0]["origin"]["stage"], "a");
         assert_eq!(why[0]["read_by"][0]["stage"], "b");
         assert_eq!(why[0]["needs"][0]["need"], "stage");
@@ -423,7 +501,10 @@ fn the_log_of_a_stage_is_shown_on_a_hit_with_every_attempt() {
     let attempts = log[0]["attempts"].as_array().expect("attempts");
     assert_eq!(attempts.len(), 2);
     assert_eq!(attempts[1]["attempt"]["outcome"], "done");
-    let run = attempts[1]["attempt"]["run"].as_str().expect("a run").to_owned();
+    let run = attempts[1]["attempt"]["run"]
+        .as_str()
+        .expect("a run")
+        .to_owned();
     let one = project.call(&["logs", "p.toml", "a", "--run", &run]).ok();
     assert!(one.stdout.contains("making one"), "{}", one.stdout);
     assert!(!one.stdout.contains("failed"), "{}", one.stdout);
@@ -432,7 +513,12 @@ fn the_log_of_a_stage_is_shown_on_a_hit_with_every_attempt() {
 #[test]
 fn a_log_can_be_followed_while_the_stage_runs() {
     let project = Project::new(TWO);
-    project.write("wait.toml", &WAITING.replace("touch waiting", "echo hello; touch waiting").replace("done;", "done; echo goodbye;"));
+    project.write(
+        "wait.toml",
+        &WAITING
+            .replace("touch waiting", "echo hello; touch waiting")
+            .replace("done;", "done; echo goodbye;"),
+    );
     let mut child = start_waiting(&project);
     let follower = project
         .command(&["logs", "wait.toml", "second", "--follow"])
@@ -443,7 +529,12 @@ fn a_log_can_be_followed_while_the_stage_runs() {
     let followed = Ran::from(follower.wait_with_output().expect("ended")).ok();
     assert!(child.wait().expect("ended").success());
     for word in ["hello", "goodbye", "done after"] {
-        assert_eq!(followed.stdout.matches(word).count(), 1, "{word}:\n{}", followed.stdout);
+        assert_eq!(
+            followed.stdout.matches(word).count(),
+            1,
+            "{word}:\n{}",
+            followed.stdout
+        );
     }
 }
 
@@ -451,15 +542,29 @@ fn a_log_can_be_followed_while_the_stage_runs() {
 fn an_accepted_change_leaves_everything_fresh_and_every_report_says_so() {
     let project = project();
     let before = project.outputs(&[]);
-    project.write("p.toml", &TWO.replace("sh\", \"-c\", \"echo making", "sh\", \"-c\", \"echo  making"));
+    project.write(
+        "p.toml",
+        &TWO.replace(
+            "sh\", \"-c\", \"echo making",
+            "sh\", \"-c\", \"echo  making",
+        ),
+    );
     assert_eq!(project.plan(&[])["a"].0, "dirty");
     let reason = ["accept", "p.toml", "a", "--reason", "a space more"];
     let accepted = project.call(&reason).ok();
-    assert!(accepted.stdout.contains("`params.command` changed"), "{}", accepted.stdout);
+    assert!(
+        accepted.stdout.contains("`params.command` changed"),
+        "{}",
+        accepted.stdout
+    );
     assert!(project.run(&[]).is_empty());
     assert_eq!(project.outputs(&[]), before);
     let plan = project.call(&["plan", "p.toml"]).ok();
-    assert!(plan.stdout.contains("Fresh a  accepted: a space more"), "{}", plan.stdout);
+    assert!(
+        plan.stdout.contains("Fresh a  accepted: a space more"),
+        "{}",
+        plan.stdout
+    );
     for arguments in [
         &["show", "p.toml"][..],
         &["show", "p.toml", "a"],
@@ -468,26 +573,41 @@ fn an_accepted_change_leaves_everything_fresh_and_every_report_says_so() {
         &["cache", "ls"],
     ] {
         let said = project.call(arguments).ok();
-        assert!(said.stdout.contains("a space more"), "{arguments:?}:\n{}", said.stdout);
+        assert!(
+            said.stdout.contains("a space more"),
+            "{arguments:?}:\n{}",
+            said.stdout
+        );
         let mut arguments = arguments.to_vec();
         arguments.push("--json");
         let said = project.call(&arguments).ok();
-        assert!(said.stdout.contains("a space more"), "{arguments:?}:\n{}", said.stdout);
+        assert!(
+            said.stdout.contains("a space more"),
+            "{arguments:?}:\n{}",
+            said.stdout
+        );
     }
     let ran = project.call(&["run", "p.toml"]).ok();
     assert!(
-        ran.stderr.contains("accepted, not computed: `a` (a space more)"),
+        ran.stderr
+            .contains("accepted, not computed: `a` (a space more)"),
         "{}",
         ran.stderr
     );
     let json = project.call(&["run", "p.toml", "--json"]).ok().json();
     assert_eq!(json["stages"]["a"]["accepted"][0]["reason"], "a space more");
     let log = project.call(&["logs", "p.toml", "a"]).ok();
-    assert!(log.stdout.contains("making one"), "the log of what was computed");
+    assert!(
+        log.stdout.contains("making one"),
+        "the log of what was computed"
+    );
 
     project.call(&["accept", "p.toml", "a", "--undo"]).ok();
     let plan = project.plan(&[]);
-    assert_eq!(plan["a"], ("dirty".to_owned(), vec!["params.command".to_owned()]));
+    assert_eq!(
+        plan["a"],
+        ("dirty".to_owned(), vec!["params.command".to_owned()])
+    );
     assert_eq!(project.run(&[]).len(), 1, "it writes the same bytes");
 }
 
@@ -495,7 +615,9 @@ fn an_accepted_change_leaves_everything_fresh_and_every_report_says_so() {
 fn what_cannot_be_accepted_is_refused_and_nothing_changes() {
     let project = project();
     let accept = |stage: &str| {
-        let ran = project.call(&["accept", "p.toml", stage, "--reason", "x"]).fails(2);
+        let ran = project
+            .call(&["accept", "p.toml", stage, "--reason", "x"])
+            .fails(2);
         format!("{stage}: {}", ran.stderr)
     };
     let mut text = String::new();
@@ -508,10 +630,17 @@ fn what_cannot_be_accepted_is_refused_and_nothing_changes() {
     project.call(&["run", "p.toml", "--target", "a"]).ok();
     text.push_str(&accept("b"));
     // Nor is another seed.
-    project.write("p.toml", &TWO.replace("name = \"two\"", "name = \"two\"\nseed = 7"));
+    project.write(
+        "p.toml",
+        &TWO.replace("name = \"two\"", "name = \"two\"\nseed = 7"),
+    );
     text.push_str(&accept("a"));
     // A stage that never ran.
-    project.write("p.toml", &TWO.replace("name = \"two\"", "name = \"three\"").replace("one", "new"));
+    project.write(
+        "p.toml",
+        &TWO.replace("name = \"two\"", "name = \"three\"")
+            .replace("one", "new"),
+    );
     text.push_str(&accept("a"));
     // An output that is damaged, or gone.
     project.write("p.toml", TWO);

@@ -43,7 +43,11 @@ pub(super) fn du(
         needed_bytes += if needed { size } else { 0 };
     }
     let output_bytes = inventory.output_bytes();
-    let records: u64 = inventory.cached.iter().map(|cached| cached.record_bytes).sum();
+    let records: u64 = inventory
+        .cached
+        .iter()
+        .map(|cached| cached.record_bytes)
+        .sum();
     let others = [
         ("records", inventory.cached.len(), records),
         (

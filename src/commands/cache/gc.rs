@@ -67,7 +67,10 @@ pub(in crate::commands) fn after_run(
 
 /// One line for the end of a run; none when no result went.
 pub(in crate::commands) fn one_line(decision: &Decision) -> Option<String> {
-    let results = decision.removals.iter().filter(|removal| removal.key.is_some());
+    let results = decision
+        .removals
+        .iter()
+        .filter(|removal| removal.key.is_some());
     let n = results.count();
     (n > 0).then(|| {
         let freed: u64 = decision.removals.iter().map(|removal| removal.bytes).sum();
@@ -107,9 +110,10 @@ fn render(decision: &Decision, limits: &Limits, dry_run: bool) -> String {
         kept(&mut text, decision);
     }
     let freed: u64 = decision.removals.iter().map(|removal| removal.bytes).sum();
-    let limit = limits
-        .max_size
-        .map_or_else(|| "no limit".to_owned(), |limit| format!("limit {}", bytes(limit)));
+    let limit = limits.max_size.map_or_else(
+        || "no limit".to_owned(),
+        |limit| format!("limit {}", bytes(limit)),
+    );
     let _ = writeln!(
         text,
         "{} {}, {} of outputs and checkpoints left in {} ({limit})",
@@ -118,7 +122,10 @@ fn render(decision: &Decision, limits: &Limits, dry_run: bool) -> String {
         bytes(decision.bytes_after),
         count(decision.kept.len(), "result"),
     );
-    if limits.max_size.is_some_and(|limit| decision.bytes_after > limit) {
+    if limits
+        .max_size
+        .is_some_and(|limit| decision.bytes_after > limit)
+    {
         text.push_str("what is left above the limit is needed\n");
     }
     text

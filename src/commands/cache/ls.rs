@@ -117,7 +117,10 @@ pub(super) fn ls(
 /// The keys that somebody needs, sorted.
 fn needed_keys(store: &Store, needs: &Needs) -> Result<Vec<String>, Failure> {
     let decision = store.consider_collecting(&Limits::NONE, needs)?;
-    let needed = decision.kept.into_iter().filter(|kept| !kept.needs.is_empty());
+    let needed = decision
+        .kept
+        .into_iter()
+        .filter(|kept| !kept.needs.is_empty());
     let mut keys: Vec<String> = needed.map(|kept| kept.key.hex()).collect();
     keys.sort();
     Ok(keys)

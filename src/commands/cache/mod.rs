@@ -9,7 +9,7 @@ mod verify;
 mod why;
 
 use crate::artifact::Store;
-use crate::cli::{CacheCommand, ExitStatus, Failure, PipelineArgs, Printer, Settings};
+use crate::cli::{CacheCommand, ExitStatus, Failure, PipelineArgs, Printer, Settings, ValueArgs};
 
 pub(super) fn cache(
     command: CacheCommand,
@@ -49,9 +49,14 @@ pub(super) fn cache(
             pipeline,
             profile,
             set,
+            sweep,
             json,
         } => {
-            let pipeline = pipeline.map(|file| PipelineArgs { file, profile, set });
+            let pipeline = pipeline.map(|file| PipelineArgs {
+                file,
+                profile,
+                values: ValueArgs { set, sweep },
+            });
             why::why(&store, &what, pipeline.as_ref(), json, settings, printer)
         }
         CacheCommand::Limits {

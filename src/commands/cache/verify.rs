@@ -113,8 +113,14 @@ fn render(audit: &Audit, repair: bool) -> String {
         text.push_str("`ilm-pipe cache verify --repair` removes what is damaged; the next run makes it anew\n");
         return text;
     }
-    let repaired = audit.findings.iter().filter(|finding| finding.repaired).count();
-    text.push_str(&format!("{repaired} removed; the next run makes them anew\n"));
+    let repaired = audit
+        .findings
+        .iter()
+        .filter(|finding| finding.repaired)
+        .count();
+    text.push_str(&format!(
+        "{repaired} removed; the next run makes them anew\n"
+    ));
     for finding in &audit.findings {
         if let Some(run) = &finding.used_by {
             text.push_str(&format!(

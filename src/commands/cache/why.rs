@@ -57,14 +57,19 @@ fn by_prefix<'a>(inventory: &'a Inventory, what: &str) -> Result<Vec<&'a Cached>
             record.key.hex().starts_with(&prefix) || record.output.hex().starts_with(&prefix)
         })
         .collect();
-    let keys = all.iter().any(|cached| cached.record.key.hex().starts_with(&prefix));
+    let keys = all
+        .iter()
+        .any(|cached| cached.record.key.hex().starts_with(&prefix));
     let same_output = all
         .windows(2)
         .all(|pair| pair[0].record.output == pair[1].record.output);
     match all.len() {
         0 => Err(Failure::Usage(
             format!("no key and no output in the cache begins with `{what}`"),
-            Some("`ilm-pipe cache ls` lists all; for a stage, name its pipeline with --pipeline".to_owned()),
+            Some(
+                "`ilm-pipe cache ls` lists all; for a stage, name its pipeline with --pipeline"
+                    .to_owned(),
+            ),
         )),
         1 => Ok(all),
         // Several results with one output, which was asked for.
@@ -79,7 +84,7 @@ fn by_prefix<'a>(inventory: &'a Inventory, what: &str) -> Result<Vec<&'a Cached>
                 names.push(format!("and {} more", n - NAMED));
             }
             Err(Failure::Usage(
-                format!("`{what}` is the beginning of {}", count(n, "key or output")),
+                format!("`{what}` is the beginning of {n} keys and outputs"),
                 Some(names.join(", ")),
             ))
         }
@@ -101,11 +106,15 @@ fn of_stage<'a>(
     let (store, plan) = plan_of(&opened, settings)?;
     let mut found = Vec::new();
     let mut missing = Vec::new();
-    for planned in plan.stages.iter().filter(|p| ids.contains(&p.stage.as_str())) {
+    for planned in plan
+        .stages
+        .iter()
+        .filter(|p| ids.contains(&p.stage.as_str()))
+    {
         let key = match &planned.verdict {
             Verdict::Fresh { record } => Some(record.key),
             // Not the result that is wanted now, but what the cache has of this stage.
-            _ => store.last(&opened.pipeline.name, &planned.stage),
+            _ => store.last_keys(&opened.pipeline.name).get(&planned.stage),
         };
         let cached = inventory
             .cached
@@ -135,7 +144,10 @@ fn title(record: &Record) -> String {
 }
 
 /// The results whose output is an input of this record, by the name of the input.
-fn made_from<'a>(record: &Record, inventory: &'a Inventory) -> Vec<(String, String, Option<&'a Record>)> {
+fn made_from<'a>(
+    record: &Record,
+    inventory: &'a Inventory,
+) -> Vec<(String, String, Option<&'a Record>)> {
     record
         .fingerprint
         .leaves()
@@ -146,7 +158,11 @@ fn made_from<'a>(record: &Record, inventory: &'a Inventory) -> Vec<(String, Stri
                 let mut all = inventory.cached.iter();
                 all.find(|cached| cached.record.output == output)
             });
-            (name.clone(), output.clone(), maker.map(|cached| &cached.record))
+            (
+                name.clone(),
+                output.clone(),
+                maker.map(|cached| &cached.record),
+            )
         })
         .collect()
 }
@@ -173,13 +189,21 @@ fn render(cached: &Cached, kept: Option<&Kept>, inventory: &Inventory, store: &S
     let seconds = (now - cached.used_ns).max(0) as f64 / 1e9;
     let _ = writeln!(text, "  key     {}", record.key);
     let _ = writeln!(text, "  output  {} ({})", record.output, record.kind);
-    let _ = writeln!(text, "  folder  {}", store.object_path(&record.output).display());
+    let _ = writeln!(
+        text,
+        "  folder  {}",
+        store.object_path(&record.output).display()
+    );
     let _ = writeln!(
         text,
         "  size    {} in {}{}",
         bytes(record.size()),
         count(record.files.len(), "file"),
-        if cached.has_output { "" } else { ", but the output is gone" }
+        if cached.has_output {
+            ""
+        } else {
+            ", but the output is gone"
+        }
     );
     let _ = writeln!(
         text,
@@ -209,9 +233,17 @@ fn render(cached: &Cached, kept: Option<&Kept>, inventory: &Inventory, store: &S
                 || "made by something that the cache no longer has".to_owned(),
                 title,
             );
-            let _ = writeln!(text, "  {name} = {}, {by}", output.get(..12).unwrap_or(output));
+            let _ = writeln!(
+                text,
+                "  {name} = {}, {by}",
+                output.get(..12).unwrap_or(output)
+            );
         } else {
-            let short = if name.starts_with("files.") { value.get(..12) } else { None };
+            let short = if name.starts_with("files.") {
+                value.get(..12)
+            } else {
+                None
+            };
             let _ = writeln!(text, "  {name} = {}", short.unwrap_or(value));
         }
     }
@@ -229,7 +261,9 @@ fn render(cached: &Cached, kept: Option<&Kept>, inventory: &Inventory, store: &S
                 let _ = writeln!(text, "  {need}");
             }
         }
-        _ => text.push_str("nobody needs it; it stays until it is older or the cache larger than its limits\n"),
+        _ => text.push_str(
+            "nobody needs it; it stays until it is older or the cache larger than its limits\n",
+        ),
     }
     text
 }
