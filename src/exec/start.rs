@@ -143,7 +143,7 @@ impl Loop<'_> {
             gpus: &gpus,
         };
         let worker =
-            Worker::start(setting, &task, index, self.sender.clone()).map_err(ExecError::Start)?;
+            Worker::start(&setting, &task, index, self.sender.clone()).map_err(ExecError::Start)?;
         let limits = Limits::new(&stage.execution, self.durations.of(index));
         let running = Running {
             attempt: Box::new(attempt),
