@@ -21,6 +21,11 @@ const DOWN_TO: (u64, u64) = (9, 10);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "need", rename_all = "kebab-case")]
 pub enum Need {
+    /// A process that is running found or made it.
+    Running {
+        /// Its run.
+        run: String,
+    },
     /// It is the up-to-date result of a stage.
     Stage {
         /// The pipeline's name.
@@ -47,11 +52,6 @@ pub enum Need {
         stage: String,
         /// Why the pipeline could not be asked what it needs, when it could not.
         broken: Option<String>,
-    },
-    /// A process that is running found or made it.
-    Running {
-        /// Its run.
-        run: String,
     },
 }
 

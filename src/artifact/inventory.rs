@@ -121,9 +121,7 @@ impl Store {
                 None => inventory.unreadable.push(Thing::at(listed.path)?),
             }
         }
-        inventory
-            .cached
-            .sort_by(|a, b| a.record.key.cmp(&b.record.key));
+        inventory.cached.sort_by_key(|cached| cached.record.key);
         for cached in &inventory.cached {
             outputs.remove(&cached.record.output);
         }

@@ -176,7 +176,11 @@ fn render(attempt: &AttemptLog, from: usize) -> String {
     }
     match (&attempt.outcome, attempt.seconds) {
         (Some(outcome), Some(seconds)) => {
-            lines.push(format!("{outcome} after {}", clock::human(seconds)));
+            let time = clock::human(seconds);
+            lines.push(match outcome.strip_prefix("failed: ") {
+                Some(why) => format!("failed after {time}: {why}"),
+                None => format!("{outcome} after {time}"),
+            });
         }
         _ if from == 0 => lines.push("no end: it is running, or its runner was killed".to_owned()),
         _ => {}
@@ -228,7 +232,7 @@ mod tests {
         insta::assert_snapshot!(format!("{running}\n\n{}", render(&attempt, 0)));
         assert_eq!(
             render(&attempt, 3),
-            "06:01:00  warning: two users have no history\nfailed: the loss is NaN at step 7 after 1 min 15 s"
+            "06:01:00  warning: two users have no history\nfailed after 75.0 s: the loss is NaN at step 7"
         );
     }
 }
