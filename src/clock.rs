@@ -63,6 +63,25 @@ fn shifted_by<T>(nanoseconds: i128, f: impl FnOnce() -> T) -> T {
     result
 }
 
+/// A time as the system's file functions take it.
+pub fn file_time(since_epoch_ns: i128) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(u64::try_from(since_epoch_ns).unwrap_or(0))
+}
+
+/// How long ago something was, for people: `40 s`, `12 min`, `5 h`, `3 d`.
+pub fn ago(seconds: f64) -> String {
+    let seconds = seconds.max(0.0);
+    if seconds < 60.0 {
+        format!("{seconds:.0} s")
+    } else if seconds < 3600.0 {
+        format!("{:.0} min", seconds / 60.0)
+    } else if seconds < 48.0 * 3600.0 {
+        format!("{:.0} h", seconds / 3600.0)
+    } else {
+        format!("{:.0} d", seconds / 86400.0)
+    }
+}
+
 /// A time as `2026-11-23T06:00:00Z`.
 pub fn timestamp(since_epoch_ns: i128) -> String {
     jiff::Timestamp::from_nanosecond(since_epoch_ns)
@@ -107,6 +126,15 @@ mod tests {
                 "1 h 02 min"
             ]
         );
+    }
+
+    #[test]
+    fn ages_read_well() {
+        let text: Vec<String> = [-1.0, 40.0, 720.0, 18_000.0, 260_000.0]
+            .iter()
+            .map(|&seconds| ago(seconds))
+            .collect();
+        assert_eq!(text, ["0 s", "40 s", "12 min", "5 h", "3 d"]);
     }
 
     #[test]

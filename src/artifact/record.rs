@@ -1,7 +1,7 @@
 //! What the cache knows of one key.
 
 use super::ObjectFile;
-use crate::key::{Fingerprint, Hash};
+use crate::key::{Change, Fingerprint, Hash};
 use crate::stages::ArtifactKind;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,43 @@ pub struct Record {
     pub summary: serde_json::Map<String, serde_json::Value>,
     /// Where it came from.
     pub origin: Origin,
+    /// Changes after which a person let the output stand in place of computing it anew, oldest first. Empty for a
+    /// result that was computed from exactly the fingerprint above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<Accepted>,
+}
+
+/// A change that a person declared to be cosmetic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Why, in that person's words.
+    pub reason: String,
+    /// The key whose output was let stand.
+    pub from: Hash,
+    /// What changed from that key to the next.
+    pub changes: Vec<Change>,
+    /// Pipeline.
+    pub pipeline: String,
+    /// Stage.
+    pub stage: String,
+    /// When, UTC.
+    pub time: String,
+    /// What was typed.
+    pub command: Vec<String>,
+}
+
+impl Record {
+    /// Bytes of the output.
+    pub fn size(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// The reason of the last change that a person accepted; none for a result that was computed.
+    pub fn accepted_reason(&self) -> Option<&str> {
+        self.accepted
+            .last()
+            .map(|accepted| accepted.reason.as_str())
+    }
 }
 
 /// What the cache has under a key.

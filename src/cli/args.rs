@@ -1,7 +1,7 @@
 //! What was typed. Doc comments here are the help.
 
-use super::DataCommand;
 use super::complete;
+use super::{CacheCommand, DataCommand};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
@@ -138,6 +138,9 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "keep_going")]
     pub fail_fast: bool,
 
+    /// Leave the cache as it is afterwards, also when it is above its limits
+    #[arg(long)]
+    pub no_gc: bool,
     /// Print the outcome as JSON
     #[arg(long)]
     pub json: bool,
@@ -251,6 +254,49 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Show what a stage reported, attempt by attempt; also of a stage that is fresh
+    Logs {
+        /// The pipeline.
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+        /// A stage, or a swept stage for all its arms
+        stage: String,
+        /// Only attempts of this run, or of runs that begin so
+        #[arg(long, value_name = "RUN")]
+        run: Option<String>,
+        /// Go on until the attempt that is running has ended
+        #[arg(long, short, conflicts_with = "json")]
+        follow: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let the output of a stage stand although its parameters, version or files changed
+    ///
+    /// For changes that you know to be cosmetic. The old output is recorded as the result of what the stage depends on
+    /// now, with your reason; stages after it stay fresh, and every report says that it was accepted and not computed.
+    Accept {
+        /// The pipeline.
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+        /// A stage, or a swept stage for all its arms
+        stage: String,
+        /// Why the change cannot change the output
+        #[arg(long, required_unless_present = "undo")]
+        reason: Option<String>,
+        /// Take the last acceptance back: the stage runs again
+        #[arg(long, conflicts_with = "reason")]
+        undo: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List, measure, check and clean what is stored
+    Cache {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: CacheCommand,
     },
     /// Run one stage for a runner: a task on standard input, messages on standard output
     #[command(hide = true)]

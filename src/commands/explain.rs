@@ -47,6 +47,7 @@ fn render(planned: &PlannedStage, pipeline: &str, store: &Store) -> String {
                 "fresh: made {} by `{}` of {} (run {})",
                 origin.started, origin.stage, origin.pipeline, origin.run
             );
+            text.push_str(&super::accept::told(record));
             let _ = writeln!(text, "key {}", record.key);
             Some(&record.fingerprint)
         }

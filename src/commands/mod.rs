@@ -1,5 +1,7 @@
 //! One file a command.
 
+mod accept;
+mod cache;
 mod check;
 mod completions;
 mod data;
@@ -7,6 +9,7 @@ mod doctor;
 mod expand;
 mod explain;
 mod graph;
+mod logs;
 mod open;
 mod plan;
 mod run;
@@ -82,6 +85,36 @@ fn dispatch(
         Command::Completions { shell } => completions::completions(shell, settings, printer),
         Command::Data { command } => data::data(command, settings, printer),
         Command::Doctor { json } => doctor::doctor(json, settings, printer),
+        Command::Logs {
+            pipeline,
+            stage,
+            run,
+            follow,
+            json,
+        } => logs::logs(
+            &pipeline,
+            &stage,
+            run.as_deref(),
+            follow,
+            json,
+            settings,
+            printer,
+        ),
+        Command::Accept {
+            pipeline,
+            stage,
+            reason,
+            undo: _,
+            json,
+        } => accept::accept(
+            &pipeline,
+            &stage,
+            reason.as_deref(),
+            json,
+            settings,
+            printer,
+        ),
+        Command::Cache { command } => cache::cache(command, settings, printer),
         Command::Worker => worker::worker(),
     }
 }

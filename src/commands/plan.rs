@@ -36,8 +36,12 @@ fn render(plan: &Plan, all: bool) -> String {
     for stage in &plan.stages {
         let id = &stage.stage;
         let (verb, causes): (&str, Vec<String>) = match &stage.verdict {
-            Verdict::Fresh { .. } if !all => continue,
-            Verdict::Fresh { .. } => ("Fresh", Vec::new()),
+            // What was accepted and not computed is never passed over in silence.
+            Verdict::Fresh { record } => match record.accepted_reason() {
+                Some(reason) => ("Fresh", vec![format!("accepted: {reason}")]),
+                None if all => ("Fresh", Vec::new()),
+                None => continue,
+            },
             Verdict::Dirty { causes, .. } => ("Run", causes.iter().map(Cause::to_string).collect()),
             Verdict::Pending { waits_for, causes } => {
                 let mut lines = vec![format!("decided after `{}`", waits_for.join("`, `"))];

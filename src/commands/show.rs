@@ -78,6 +78,9 @@ fn overview(opened: &Opened, plan: &Plan, verdicts: &BTreeMap<&str, &Verdict>) -
                     clock::human(record.origin.seconds),
                     bytes(size)
                 );
+                if let Some(reason) = record.accepted_reason() {
+                    let _ = write!(text, "  accepted: {reason}");
+                }
                 for (name, value) in record.summary.iter().take(4) {
                     let _ = write!(text, "  {name} {}", plain(value));
                 }
@@ -106,6 +109,7 @@ fn overview_json(opened: &Opened, verdicts: &BTreeMap<&str, &Verdict>) -> Value 
             Some(Verdict::Fresh { record }) => json!({
                 "stage": stage.id, "kind": stage.kind.name, "state": "fresh", "key": record.key,
                 "output": record.output, "summary": record.summary, "origin": record.origin,
+                "accepted": record.accepted,
             }),
             Some(Verdict::Dirty { .. }) => {
                 json!({"stage": stage.id, "kind": stage.kind.name, "state": "dirty"})
@@ -121,6 +125,7 @@ fn record_json(id: &str, record: &Record, store: &Store) -> Value {
         "stage": id, "kind": record.kind, "key": record.key, "output": record.output,
         "folder": store.object_path(&record.output), "files": record.files,
         "summary": record.summary, "fingerprint": record.fingerprint, "origin": record.origin,
+        "accepted": record.accepted,
     })
 }
 
@@ -141,6 +146,7 @@ fn artifact(id: &str, record: &Record, store: &Store) -> Result<String, Failure>
         origin.stage,
         origin.pipeline,
     );
+    text.push_str(&super::accept::told(record));
     if let Some(memory) = origin.peak_memory {
         let _ = writeln!(text, "  memory  {} at most", bytes(memory));
     }

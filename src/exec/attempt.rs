@@ -155,6 +155,7 @@ impl Attempt {
                 seconds: self.watch.seconds(),
                 peak_memory,
             },
+            accepted: Vec::new(),
         };
         site.store.publish(&record)?;
         tracing::debug!(

@@ -141,9 +141,7 @@ impl Loop<'_> {
             program: &self.settings.program,
             threads: self.settings.threads,
             gpus: &gpus,
-            log: self.site.store.log_path(&key),
             engine_log: self.settings.log.as_deref(),
-            attempt: number,
         };
         let worker =
             Worker::start(&setting, &task, index, self.sender.clone()).map_err(ExecError::Start)?;

@@ -50,11 +50,12 @@ pub enum Verdict {
 
 fn key_only<S: serde::Serializer>(record: &Arc<Record>, serializer: S) -> Result<S::Ok, S::Error> {
     use serde::ser::SerializeStruct as _;
-    let mut out = serializer.serialize_struct("Record", 4)?;
+    let mut out = serializer.serialize_struct("Record", 5)?;
     out.serialize_field("key", &record.key)?;
     out.serialize_field("output", &record.output)?;
     out.serialize_field("fingerprint", &record.fingerprint)?;
     out.serialize_field("origin", &record.origin)?;
+    out.serialize_field("accepted", &record.accepted)?;
     out.end()
 }
 

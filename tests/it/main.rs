@@ -5,6 +5,7 @@
 mod support;
 
 mod cache;
+mod cache_care;
 mod check;
 mod data;
 mod endings;
