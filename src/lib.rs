@@ -15,6 +15,7 @@
 //! | [`artifact`] | the cache on disk |
 //! | [`plan`] | fresh or dirty, and why |
 //! | [`exec`] | worker processes and their schedule |
+//! | [`history`] | runs that are over: read back, compared, traced |
 //! | [`report`] | what people and logs see of a run |
 //! | [`cli`] [`commands`] | the program |
 
@@ -28,6 +29,7 @@ pub mod eval;
 pub mod exec;
 pub mod formats;
 pub mod graph;
+pub mod history;
 pub mod key;
 pub mod nn;
 pub mod pairs;

@@ -29,5 +29,5 @@ mod store;
 pub use error::StoreError;
 pub use lock::KeyLock;
 pub use object::{Damage, ObjectFile};
-pub use record::{Origin, Record};
+pub use record::{Durations, GitState, Origin, Record};
 pub use store::Store;

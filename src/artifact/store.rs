@@ -78,6 +78,21 @@ impl Store {
         (record.key == *key && record.fingerprint.key() == *key).then_some(record)
     }
 
+    /// Every key that has a record file, in the order of the keys.
+    pub fn keys(&self) -> Vec<Hash> {
+        let list = |folder: &Path| {
+            let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).collect::<Vec<_>>()
+        };
+        let mut keys: Vec<Hash> = list(&self.root.join("records"))
+            .iter()
+            .flat_map(|folder| list(folder))
+            .filter_map(|path| Hash::parse(path.file_name()?.to_str()?.strip_suffix(".json")?))
+            .collect();
+        keys.sort_unstable();
+        keys
+    }
+
     /// Looks for damage of a record's artifact, cheaply: sizes and times, and content where a time moved.
     pub fn glance(&self, record: &Record) -> Result<Option<Damage>, StoreError> {
         object::inspect(&self.object_path(&record.output), &record.files, false)
@@ -229,9 +244,7 @@ mod tests {
                 host: "h".into(),
                 device: "cpu".into(),
                 threads: 1,
-                started: String::new(),
-                seconds: 0.0,
-                peak_memory: None,
+                ..Origin::default()
             },
         };
         store.publish(&record).expect("published");
@@ -300,6 +313,9 @@ mod tests {
     fn a_record_under_a_wrong_name_is_a_miss() {
         let (_folder, store) = store();
         let (one, two) = (commit(&store, "one"), commit(&store, "two"));
+        let mut keys = [one.key, two.key];
+        keys.sort_unstable();
+        assert_eq!(store.keys(), keys);
         fs_err::copy(store.record_path(&one.key), store.record_path(&two.key)).expect("copied");
         assert_eq!(store.record(&two.key), None);
         fs_err::write(store.record_path(&two.key), "{").expect("written");

@@ -141,6 +141,9 @@ pub enum Command {
         pipeline: PipelineArgs,
         /// A stage, or a swept stage for all its arms; without it, one line a stage
         stage: Option<String>,
+        /// Show everything that the artifact came from, as a tree; with `--json`, as a graph in the names of W3C PROV
+        #[arg(long, requires = "stage")]
+        provenance: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -155,6 +158,50 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// List the runs that there were, the newest first
+    Runs {
+        /// List at most N runs [default: 20; with `--json` all]
+        #[arg(long, short = 'n', value_name = "N")]
+        limit: Option<usize>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare two runs, or a run with the plan of a pipeline: parameters, inputs, metrics, tables cell by cell
+    ///
+    /// A run is named by `latest`, `latest~1` (the one before it) and so on, or by the beginning of its name, as
+    /// `ilm-pipe runs` lists it.
+    Diff {
+        /// The older run
+        #[arg(value_name = "RUN1")]
+        old: String,
+        /// The newer run [default: latest]
+        #[arg(value_name = "RUN2", conflicts_with = "plan")]
+        new: Option<String>,
+        /// Compare with the plan of this pipeline as it stands, in place of a second run
+        #[arg(long, value_name = "PIPELINE")]
+        plan: Option<PathBuf>,
+        /// Named set of parameters of the planned file
+        #[arg(long, value_name = "NAME", requires = "plan")]
+        profile: Option<String>,
+        /// Set a parameter of the planned file
+        #[arg(long, value_name = "NAME=VALUE", requires = "plan")]
+        set: Vec<String>,
+        /// Print every difference, complete, as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a run as a trace for Perfetto or Chrome: slots, stages, causes, losses over time
+    ///
+    /// Open the file in https://ui.perfetto.dev (it is read in the browser and sent nowhere) or in chrome://tracing.
+    Trace {
+        /// The run: `latest`, `latest~1`, or the beginning of its name
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// Write to this file; to standard output without it
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Run one stage for a runner: a task on standard input, messages on standard output
     #[command(hide = true)]

@@ -1,17 +1,21 @@
 //! One file a command.
 
 mod check;
+mod diff;
 mod expand;
 mod explain;
 mod graph;
 mod open;
 mod plan;
+mod provenance;
 mod run;
+mod runs;
 mod show;
 mod state;
+mod trace;
 mod worker;
 
-use crate::cli::{Args, Command, ExitStatus, Failure, Printer, Settings};
+use crate::cli::{Args, Command, ExitStatus, Failure, PipelineArgs, Printer, Settings};
 
 /// Does what was typed.
 pub fn run(args: Args) -> ExitStatus {
@@ -76,13 +80,30 @@ fn dispatch(
         Command::Show {
             pipeline,
             stage,
+            provenance,
             json,
-        } => show::show(&pipeline, stage.as_deref(), json, settings, printer),
+        } => {
+            let options = show::ShowOptions { provenance, json };
+            show::show(&pipeline, stage.as_deref(), &options, settings, printer)
+        }
         Command::Explain {
             pipeline,
             stage,
             json,
         } => explain::explain(&pipeline, &stage, json, settings, printer),
+        Command::Runs { limit, json } => runs::runs(limit, json, settings, printer),
+        Command::Diff {
+            old,
+            new,
+            plan,
+            profile,
+            set,
+            json,
+        } => {
+            let plan = plan.map(|file| PipelineArgs { file, profile, set });
+            diff::diff(&old, new.as_deref(), plan.as_ref(), json, settings, printer)
+        }
+        Command::Trace { run, output } => trace::trace(&run, output.as_deref(), settings, printer),
         Command::Worker => worker::worker(),
     }
 }

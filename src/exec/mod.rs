@@ -7,6 +7,7 @@
 mod attempt;
 mod child;
 mod event;
+mod git;
 mod protocol;
 mod run;
 mod schedule;

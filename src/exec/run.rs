@@ -3,9 +3,10 @@
 use super::attempt::{Attempt, Site, inputs_of};
 use super::child::{FromWorker, Worker};
 use super::event::{RunEvent, StageOutcome};
+use super::git::GitProbe;
 use super::schedule::{Resources, Taken, machine_memory};
 use super::signals::Signals;
-use crate::artifact::{Record, Store, StoreError};
+use crate::artifact::{Durations, Record, Store, StoreError};
 use crate::clock::Stopwatch;
 use crate::graph::StageGraph;
 use crate::key::{Fingerprint, Hash};
@@ -84,6 +85,9 @@ enum State {
         key: Hash,
         fingerprint: Box<Fingerprint>,
         causes: Vec<Cause>,
+        /// Since when, and how long the verdict took.
+        since: Stopwatch,
+        judging: f64,
         /// Another process has the key's lock, and a person was told.
         told: bool,
     },
@@ -118,6 +122,7 @@ struct Loop<'a> {
     receiver: Receiver<FromWorker>,
     /// 0: going on; 1: running stages save and stop; 2: they are killed.
     stopping: u8,
+    git: GitProbe,
     saved_seconds: f64,
 }
 
@@ -139,6 +144,8 @@ pub fn execute(
             store,
             project: &settings.project,
             run: &settings.run,
+            command: &settings.command,
+            git: None,
             host: host(),
             threads: settings.threads,
         },
@@ -156,6 +163,7 @@ pub fn execute(
         sender,
         receiver,
         stopping: 0,
+        git: GitProbe::default(),
         saved_seconds: 0.0,
     };
     let stages = this
@@ -260,6 +268,7 @@ impl Loop<'_> {
             return Ok(());
         }
         let stage = &self.site.pipeline.stages[index];
+        let watch = Stopwatch::start();
         match self.planner.judge(stage, inputs, &self.resolved)? {
             Verdict::Fresh { record } => {
                 self.saved_seconds += record.origin.seconds;
@@ -275,11 +284,14 @@ impl Loop<'_> {
                 key,
                 fingerprint,
                 causes,
+                ..
             } => {
                 self.states[index] = State::Ready {
                     key,
                     fingerprint: Box::new(fingerprint),
                     causes,
+                    since: Stopwatch::start(),
+                    judging: watch.seconds(),
                     told: false,
                 };
             }
@@ -323,15 +335,17 @@ impl Loop<'_> {
                 .then(a.cmp(&b))
         });
         for index in ready {
-            let damaged = self.check_inputs(index)?;
-            if !damaged.is_empty() {
-                return Ok(damaged);
-            }
             let stage = &self.site.pipeline.stages[index];
             let Some(taken) = self.resources.take(stage) else {
                 continue;
             };
-            if let Some(again) = self.start(index, taken)? {
+            let watch = Stopwatch::start();
+            let damaged = self.check_inputs(index)?;
+            if !damaged.is_empty() {
+                self.resources.give_back(&taken);
+                return Ok(damaged);
+            }
+            if let Some(again) = self.start(index, taken, watch.seconds())? {
                 return Ok(vec![again]);
             }
         }
@@ -369,12 +383,20 @@ impl Loop<'_> {
         Ok(damaged)
     }
 
-    /// Starts one stage. Returns it when it has to be judged again, because another process made its result.
-    fn start(&mut self, index: usize, taken: Taken) -> Result<Option<usize>, ExecError> {
+    /// Starts one stage, whose inputs took `hashing` seconds to hash just now. Returns it when it has to be judged
+    /// again, because another process made its result.
+    fn start(
+        &mut self,
+        index: usize,
+        taken: Taken,
+        hashing: f64,
+    ) -> Result<Option<usize>, ExecError> {
         let State::Ready {
             key,
             fingerprint,
             causes,
+            since,
+            judging,
             told,
         } = std::mem::replace(&mut self.states[index], State::Waiting)
         else {
@@ -393,6 +415,8 @@ impl Loop<'_> {
                 key,
                 fingerprint,
                 causes,
+                since,
+                judging,
                 told: true,
             };
             return Ok(None);
@@ -405,15 +429,23 @@ impl Loop<'_> {
         }
         let sources = self.planner.source_hashes(stage, true)?;
         let input_artifacts = inputs_of(&self.site, stage, inputs, &self.records)?;
+        let before = Durations {
+            hashing_files: judging,
+            queued: (since.seconds() - hashing).max(0.0),
+            hashing_inputs: hashing,
+            ..Durations::default()
+        };
         let (attempt, task) = Attempt::begin(
             &self.site,
             stage,
             key,
-            *fingerprint,
+            (*fingerprint).clone(),
             sources,
             input_artifacts,
             lock,
+            before,
         )?;
+        self.git.begin(&self.site.pipeline.file);
         let worker = Worker::start(
             &self.settings.program,
             &task,
@@ -432,6 +464,7 @@ impl Loop<'_> {
             stage: stage.id.clone(),
             kind: stage.kind.name.to_owned(),
             key,
+            fingerprint: *fingerprint,
             causes,
         });
         Ok(None)
@@ -456,6 +489,10 @@ impl Loop<'_> {
                 let stage = &self.site.pipeline.stages[index];
                 let key = attempt.key;
                 let watch = attempt.watch;
+                if let Some(git) = self.git.news() {
+                    self.site.git = Some(git.clone());
+                    self.tell(&RunEvent::GitRead { git });
+                }
                 let killed = self.stopping > 0 && exit.last.is_none();
                 let (outcome, record) =
                     attempt.finish(&self.site, stage, &exit, &mut self.planner, limit.reached)?;

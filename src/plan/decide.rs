@@ -1,6 +1,6 @@
 //! The verdict on one stage.
 
-use super::{Cause, PlanError, Verdict};
+use super::{Before, Cause, PlanError, Verdict};
 use crate::artifact::{Damage, Record, Store};
 use crate::key::{FileError, FileHashes, Fingerprint, Hash, InputHash, difference};
 use crate::spec::{Pipeline, StageSpec};
@@ -68,16 +68,24 @@ impl<'a> Planner<'a> {
         }
         waits_for.dedup();
         let now = self.fingerprint(stage, inputs, resolved)?;
-        let causes = match self.last(stage) {
+        let before = self.before(stage);
+        let causes = match &before {
             None => vec![Cause::New],
-            Some((_, None)) => Vec::new(),
-            Some((_, Some(last))) => difference(&last.fingerprint, &now)
+            Some(before) => before
+                .fingerprint()
+                .map(|last| difference(last, &now))
+                .unwrap_or_default()
                 .into_iter()
                 .filter(|change| !change.name.starts_with("inputs.") || change.new.is_some())
                 .map(Cause::Changed)
                 .collect(),
         };
-        Ok(Verdict::Pending { waits_for, causes })
+        Ok(Verdict::Pending {
+            waits_for,
+            fingerprint: now,
+            causes,
+            before,
+        })
     }
 
     /// Judges a stage whose inputs are all there.
@@ -109,28 +117,33 @@ impl<'a> Planner<'a> {
                 Some(damage) => causes.push(Cause::Damaged(damage)),
             }
         }
-        match self.last(stage) {
+        let before = self.before(stage);
+        match &before {
             None if record.is_none() => causes.push(Cause::New),
             None => {}
-            Some((last, _)) if last == key && record.is_none() => causes.push(Cause::Forgotten),
-            Some((last, _)) if last == key => {}
-            Some((_, None)) => causes.push(Cause::HistoryGone),
-            Some((_, Some(last))) => causes.extend(
-                difference(&last.fingerprint, &fingerprint)
-                    .into_iter()
-                    .map(Cause::Changed),
-            ),
+            Some(last) if last.key == key && record.is_none() => causes.push(Cause::Forgotten),
+            Some(last) if last.key == key => {}
+            Some(last) => match last.fingerprint() {
+                None => causes.push(Cause::HistoryGone),
+                Some(last) => causes.extend(
+                    difference(last, &fingerprint)
+                        .into_iter()
+                        .map(Cause::Changed),
+                ),
+            },
         }
         Ok(Verdict::Dirty {
             key,
             fingerprint,
             causes,
+            before,
         })
     }
 
-    fn last(&self, stage: &StageSpec) -> Option<(Hash, Option<Record>)> {
+    fn before(&self, stage: &StageSpec) -> Option<Before> {
         let key = self.store.last(&self.pipeline.name, &stage.id)?;
-        Some((key, self.store.record(&key)))
+        let record = self.store.record(&key).map(Arc::new);
+        Some(Before { key, record })
     }
 
     fn fingerprint(

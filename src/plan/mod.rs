@@ -4,9 +4,11 @@
 //! it stands; `run` calls it on each stage when its inputs are there. So what `plan` says is what `run` does. Where a
 //! stage before it has yet to run, a verdict is [`Verdict::Pending`]: that stage may rerun to equal bytes.
 
+mod before;
 mod cause;
 mod decide;
 
+pub use before::Before;
 pub use cause::Cause;
 pub use decide::{Planner, Resolved};
 
@@ -35,13 +37,19 @@ pub enum Verdict {
         fingerprint: Fingerprint,
         /// Every reason.
         causes: Vec<Cause>,
+        /// The last success, with which it was compared.
+        before: Option<Before>,
     },
     /// Decided once the stages before it have run.
     Pending {
         /// The stages that run first.
         waits_for: Vec<String>,
+        /// What it depends on, as far as it is known: artifacts that are yet to be made are not in it.
+        fingerprint: Fingerprint,
         /// Changes of its own that are already known; with them it runs unless that result was computed before.
         causes: Vec<Cause>,
+        /// The last success, with which it was compared.
+        before: Option<Before>,
     },
 }
 

@@ -249,6 +249,7 @@ impl<W: Write> Reporter for HumanReporter<W> {
                 let text = format!("{pipeline}{profile}: {}", count(*stages, "stage"));
                 self.say(Verbosity::Normal, &text);
             }
+            RunEvent::GitRead { .. } => {}
             RunEvent::StageFresh {
                 stage,
                 saved_seconds,
@@ -349,6 +350,7 @@ mod tests {
             stage: stage(name),
             kind: "fit-cf".to_owned(),
             key: hash(),
+            fingerprint: Fingerprint::default(),
             causes,
         };
         let report = |name: &str, report| RunEvent::StageReport {
@@ -409,6 +411,7 @@ mod tests {
                     output: hash(),
                     peak_memory: Some(52_428_800),
                     summary: summary.as_object().cloned().unwrap_or_default(),
+                    durations: None,
                 },
             ),
             ended(

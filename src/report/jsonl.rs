@@ -1,7 +1,7 @@
 //! The event log of a run: one JSON object a line.
 
 use super::Reporter;
-use crate::clock;
+use crate::clock::{self, Stopwatch};
 use crate::exec::RunEvent;
 use crate::progress::Report;
 use serde::Serialize;
@@ -11,11 +11,15 @@ use std::path::Path;
 /// Writes events to a file as they come.
 pub struct JsonLines {
     out: Option<BufWriter<fs_err::File>>,
+    watch: Stopwatch,
 }
 
 #[derive(Serialize)]
 struct Line<'a> {
+    /// UTC, to the microsecond.
     time: String,
+    /// Seconds since the log began, on a clock that nobody sets back.
+    at: f64,
     #[serde(flatten)]
     event: &'a RunEvent,
 }
@@ -25,6 +29,7 @@ impl JsonLines {
     pub fn create(path: &Path) -> Self {
         Self {
             out: fs_err::File::create(path).ok().map(BufWriter::new),
+            watch: Stopwatch::start(),
         }
     }
 }
@@ -41,7 +46,8 @@ impl Reporter for JsonLines {
         }
         let Some(out) = &mut self.out else { return };
         let line = Line {
-            time: clock::timestamp(clock::since_epoch_ns()),
+            time: clock::precise_timestamp(clock::since_epoch_ns()),
+            at: self.watch.seconds(),
             event,
         };
         let written = serde_json::to_writer(&mut *out, &line)

@@ -16,6 +16,7 @@ const ORDER: &[&[&str]] = &[
     &["artifact"],
     &["plan"],
     &["exec"],
+    &["history"],
     &["report"],
     &["cli"],
     &["commands"],

@@ -1,0 +1,33 @@
+//! `ilm-pipe trace`: a run for a trace viewer.
+
+use super::diff::find_run;
+use crate::artifact::Store;
+use crate::cli::{ExitStatus, Failure, Printer, Settings};
+use crate::formats::json;
+use crate::history::{RunLog, runs, trace as draw};
+use crate::report::Verbosity;
+use std::path::Path;
+
+pub(super) fn trace(
+    run: &str,
+    output: Option<&Path>,
+    settings: &Settings,
+    printer: Printer,
+) -> Result<ExitStatus, Failure> {
+    let line = find_run(&runs(&Store::at(&settings.cache)), run)?;
+    let log = RunLog::read(&line.run, &line.log).map_err(super::diff::failure)?;
+    let trace = draw(&log);
+    let Some(path) = output else {
+        printer.json(&trace)?;
+        return Ok(ExitStatus::Done);
+    };
+    json::write(path, &trace).map_err(|error| Failure::Io(std::io::Error::other(error)))?;
+    if settings.verbosity > Verbosity::Quiet {
+        printer.talk(&format!(
+            "run {} in `{}`: open it in https://ui.perfetto.dev (it stays on your machine) or in chrome://tracing",
+            line.run,
+            path.display()
+        ));
+    }
+    Ok(ExitStatus::Done)
+}
