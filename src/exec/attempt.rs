@@ -9,7 +9,7 @@ use crate::formats::json;
 use crate::key::{Fingerprint, Hash};
 use crate::plan::Planner;
 use crate::spec::{Pipeline, StageSpec};
-use crate::stages::{Arity, InputArtifact};
+use crate::stages::InputArtifact;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -187,7 +187,7 @@ pub(super) fn inputs_of(
         let many = stage
             .kind
             .port(port)
-            .is_some_and(|port| port.arity == Arity::Many);
+            .is_some_and(|port| port.arity.takes_many());
         for id in ids {
             let Some((&position, record)) = positions
                 .next()

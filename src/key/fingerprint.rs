@@ -45,7 +45,7 @@ impl Fingerprint {
     /// Adds the `index`-th artifact of a port.
     pub fn add_input(&mut self, port: &str, arity: Arity, index: usize, input: &InputHash<'_>) {
         let name = format!("inputs.{port}[{index}]");
-        if arity == Arity::Many {
+        if arity.takes_many() {
             for (axis, value) in input.matrix {
                 self.0
                     .insert(format!("{name}.matrix.{axis}"), value.clone());

@@ -7,7 +7,7 @@ use super::problem::{Finding, Findings};
 use super::reference::{Arms, parse};
 use super::source::Span;
 use super::value::{Entry, Node, Value, get};
-use crate::stages::{Arity, ArtifactKind, Kind, Port};
+use crate::stages::{ArtifactKind, Kind, Port};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A connection between two stages.
@@ -85,7 +85,7 @@ impl<'a> Inputs<'a> {
             let Some(links) = links else { continue };
             // "did you mean" has named it already.
             let misspelt = || unknown.iter().any(|entry| is_near(&entry.key, port.name));
-            if links.is_empty() && port.arity != Arity::Optional {
+            if links.is_empty() && !port.arity.is_optional() {
                 if entry.is_none() && misspelt() {
                     continue;
                 }
@@ -156,7 +156,7 @@ impl<'a> Inputs<'a> {
                 }
             }
         }
-        let many = port.is_none_or(|port| port.arity == Arity::Many);
+        let many = port.is_none_or(|port| port.arity.takes_many());
         if right && links.len() > 1 && !many {
             findings.add(
                 Finding::new(
@@ -227,7 +227,7 @@ impl<'a> Inputs<'a> {
         if group.broken {
             return None;
         }
-        let one_only = port.is_some_and(|port| port.arity != Arity::Many);
+        let one_only = port.is_some_and(|port| !port.arity.takes_many());
         match reference.arms {
             Arms::All if one_only && !group.axes.is_empty() => {
                 let port = port.map_or("", |port| port.name);

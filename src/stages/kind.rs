@@ -39,9 +39,31 @@ pub enum ArtifactKind {
     Scores,
     /// `table.txt`, `table.md`, `table.tex`, `table.csv`.
     Table,
+    /// Whatever a `command` wrote.
+    Files,
 }
 
 impl ArtifactKind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::Catalog,
+        Self::Split,
+        Self::Factors,
+        Self::TextEncoder,
+        Self::Embeddings,
+        Self::ItemTokens,
+        Self::Pairs,
+        Self::Tasks,
+        Self::Tokenizer,
+        Self::LanguageModel,
+        Self::Qformer,
+        Self::ItemLanguageModel,
+        Self::Generations,
+        Self::Scores,
+        Self::Table,
+        Self::Files,
+    ];
+
     /// The name in messages and in JSON.
     pub fn name(self) -> &'static str {
         match self {
@@ -60,6 +82,7 @@ impl ArtifactKind {
             Self::Generations => "generations",
             Self::Scores => "scores",
             Self::Table => "table",
+            Self::Files => "files",
         }
     }
 }
@@ -79,6 +102,20 @@ pub enum Arity {
     Optional,
     /// One or more, for instance every arm of a swept stage.
     Many,
+    /// Any number, or none.
+    Any,
+}
+
+impl Arity {
+    /// Whether the port takes more than one artifact.
+    pub fn takes_many(self) -> bool {
+        matches!(self, Self::Many | Self::Any)
+    }
+
+    /// Whether the port may be left out.
+    pub fn is_optional(self) -> bool {
+        matches!(self, Self::Optional | Self::Any)
+    }
 }
 
 /// A named input of a kind.
@@ -117,6 +154,15 @@ impl Port {
             name,
             accepts,
             arity: Arity::Many,
+        }
+    }
+
+    /// A port that takes any number of artifacts, or none.
+    pub const fn any(name: &'static str, accepts: &'static [ArtifactKind]) -> Self {
+        Self {
+            name,
+            accepts,
+            arity: Arity::Any,
         }
     }
 }

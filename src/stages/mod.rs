@@ -6,6 +6,7 @@
 
 mod backbone;
 mod combine;
+mod command;
 mod context;
 mod embed_text;
 mod error;

@@ -3,6 +3,7 @@
 use super::Kind;
 use super::backbone::Backbone;
 use super::combine::Combine;
+use super::command::ProgramStage;
 use super::embed_text::EmbedText;
 use super::evaluate::Evaluate;
 use super::fit_cf::FitCf;
@@ -33,6 +34,7 @@ const REGISTRY: &[Kind] = &[
     Kind::of::<Generate>(),
     Kind::of::<Evaluate>(),
     Kind::of::<Table>(),
+    Kind::of::<ProgramStage>(),
 ];
 
 /// Every kind, in the order in which a pipeline usually has them.

@@ -1,0 +1,333 @@
+//! `command`: any program as a stage, for what no kind here does.
+
+use super::{ArtifactKind, Port, Problem, SourceFile, Stage, StageContext, StageError};
+use crate::progress::{Progress, Stopped};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::{Component, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+/// What reaches the program of the caller's environment: what it takes to find programs and to write text. Anything
+/// else would change results without being in the key.
+const PASSED_ON: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
+
+/// Names that the stage itself sets.
+const RESERVED: &str = "ILM_";
+
+/// The last lines of what a program wrote go into the message about its failure.
+const SHOWN_LINES: usize = 10;
+
+/// How often a silent program's stage looks whether it was asked to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// `command` runs a program in the project's folder. What it writes to the folder `$ILM_OUTPUT` is the artifact.
+///
+/// The program sees `PATH`, `HOME`, `LANG` and `TMPDIR` of the caller, what `env` declares, and:
+/// `ILM_OUTPUT`, an empty folder; `ILM_SCRATCH`, kept between attempts; `ILM_SEED`; `ILM_INPUT_0`, `ILM_INPUT_1`, …,
+/// the folders of the artifacts of the port `from` in the order of the file; `ILM_INPUTS`, the same as a JSON list of
+/// `{"folder", "kind", "matrix"}`.
+///
+/// Both of its output streams go to the stage's log. An exit status other than 0 fails the stage.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramStage {
+    /// The program and its arguments. There is no shell unless one is named: `["sh", "-c", "…"]`.
+    pub command: Vec<String>,
+    /// Files that the program reads, relative to the project's folder; their contents are part of the key. Default: none.
+    #[serde(default)]
+    pub files: Vec<PathBuf>,
+    /// Variables for the program; part of the key. Default: none.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+}
+
+impl Stage for ProgramStage {
+    const NAME: &'static str = "command";
+    const ABOUT: &'static str = "Runs a program of your own and keeps the files that it writes";
+    const VERSION: u32 = 1;
+    const PORTS: &'static [Port] = &[Port::any("from", ArtifactKind::ALL)];
+    const OUTPUT: ArtifactKind = ArtifactKind::Files;
+    const SEEDED: bool = true;
+
+    fn problems(&self) -> Vec<Problem> {
+        let empty = self.command.first().is_none_or(String::is_empty);
+        let program = empty.then(|| {
+            let message = "names no program, but its first word must be one";
+            Problem::new("command", message)
+        });
+        let outside = self.files.iter().enumerate().filter_map(|(at, file)| {
+            let inside = file
+                .components()
+                .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+            (!inside).then(|| {
+                Problem::new(
+                    format!("files[{at}]"),
+                    format!(
+                        "is `{}`, but must be a path inside the project's folder",
+                        file.display()
+                    ),
+                )
+            })
+        });
+        let reserved = self.env.keys().filter_map(|name| {
+            let wrong = name.starts_with(RESERVED) || name.is_empty() || name.contains(['=', '\0']);
+            wrong.then(|| {
+                let message =
+                    "is not a name that can be set: names that begin with `ILM_` are taken";
+                Problem::new(format!("env.{name}"), message)
+            })
+        });
+        program.into_iter().chain(outside).chain(reserved).collect()
+    }
+
+    fn source_files(&self) -> Vec<SourceFile> {
+        self.files
+            .iter()
+            .map(|path| SourceFile {
+                path: path.clone(),
+                required: true,
+                hint: "the stage's `files` names it; paths are relative to the project's folder"
+                    .to_owned(),
+            })
+            .collect()
+    }
+
+    fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
+        let program = self.command.first().map_or("", String::as_str);
+        let mut command = Command::new(program);
+        command.args(self.command.iter().skip(1));
+        self.environment(&mut command, context);
+        let mut child = command
+            .current_dir(&context.project)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| {
+                StageError::message(format!("`{program}` could not be started: {error}"))
+            })?;
+        let (sender, lines) = channel();
+        let readers = [
+            child.stdout.take().map(|pipe| read(pipe, sender.clone())),
+            child.stderr.take().map(|pipe| read(pipe, sender)),
+        ];
+        let heard = relay(&lines, context.progress);
+        if heard.is_err() {
+            // The runner stops the whole process group; this is for a program that left it.
+            let _ = child.kill();
+        }
+        let status = child.wait()?;
+        let tail = heard?;
+        for reader in readers.into_iter().flatten() {
+            let _ = reader.join();
+        }
+        if status.success() {
+            return Ok(());
+        }
+        let wrote = if tail.is_empty() {
+            "; it wrote nothing".to_owned()
+        } else {
+            format!("; it wrote:\n{}", Vec::from(tail).join("\n"))
+        };
+        Err(StageError::message(format!(
+            "`{program}` ended with {status}{wrote}"
+        )))
+    }
+}
+
+impl ProgramStage {
+    fn environment(&self, command: &mut Command, context: &StageContext<'_>) {
+        command.env_clear();
+        for name in PASSED_ON {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        let inputs = context.all("from");
+        for (index, input) in inputs.iter().enumerate() {
+            command.env(format!("ILM_INPUT_{index}"), &input.folder);
+        }
+        let all: Vec<_> = inputs
+            .iter()
+            .map(
+                |input| json!({"folder": input.folder, "kind": input.kind, "matrix": input.matrix}),
+            )
+            .collect();
+        command
+            .env("ILM_INPUTS", json!(all).to_string())
+            .env("ILM_OUTPUT", &context.output)
+            .env("ILM_SCRATCH", &context.scratch)
+            .env("ILM_SEED", context.seed.value().to_string())
+            .envs(&self.env);
+    }
+}
+
+/// Sends every line of a pipe, until the program and whatever it started have closed it.
+fn read(pipe: impl Read + Send + 'static, sender: Sender<String>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            if sender
+                .send(String::from_utf8_lossy(&line).trim_end().to_owned())
+                .is_err()
+            {
+                return;
+            }
+        }
+    })
+}
+
+/// Passes lines on as notes until both pipes are closed; returns the last of them.
+fn relay(
+    lines: &std::sync::mpsc::Receiver<String>,
+    progress: &dyn Progress,
+) -> Result<VecDeque<String>, Stopped> {
+    let mut tail = VecDeque::new();
+    loop {
+        match lines.recv_timeout(LOOK) {
+            Ok(line) => {
+                progress.note(&line)?;
+                if tail.len() == SHOWN_LINES {
+                    tail.pop_front();
+                }
+                tail.push_back(line);
+            }
+            // A tick of nothing asks whether to stop.
+            Err(RecvTimeoutError::Timeout) => progress.tick("running", 0, 0)?,
+            Err(RecvTimeoutError::Disconnected) => return Ok(tail),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+    use crate::stages::InputArtifact;
+    use std::path::Path;
+
+    fn context<'a>(folder: &Path, progress: &'a dyn Progress) -> StageContext<'a> {
+        for name in ["out", "scratch"] {
+            fs_err::create_dir_all(folder.join(name)).unwrap();
+        }
+        StageContext {
+            inputs: BTreeMap::new(),
+            project: folder.to_owned(),
+            output: folder.join("out"),
+            scratch: folder.join("scratch"),
+            seed: crate::seed::Seed::new(7),
+            device: "cpu".to_owned(),
+            progress,
+        }
+    }
+
+    fn shell(script: &str) -> ProgramStage {
+        ProgramStage {
+            command: ["sh", "-c", script].map(str::to_owned).into(),
+            files: Vec::new(),
+            env: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_program_sees_what_is_declared_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stage = shell(
+            "cat \"$ILM_INPUT_0/x\" > $ILM_OUTPUT/x; env | cut -d= -f1 | sort > $ILM_OUTPUT/names; echo $GREETING $ILM_SEED > $ILM_OUTPUT/said",
+        );
+        stage.env.insert("GREETING".into(), "hello".into());
+        let mut context = context(folder.path(), &Silent);
+        let input = folder.path().join("in");
+        fs_err::create_dir_all(&input).unwrap();
+        fs_err::write(input.join("x"), "42").unwrap();
+        context.inputs.insert(
+            "from".into(),
+            vec![InputArtifact {
+                stage: "a".into(),
+                matrix: BTreeMap::new(),
+                kind: ArtifactKind::Files,
+                folder: input,
+            }],
+        );
+        stage.run(&context).unwrap();
+        let read = |name| fs_err::read_to_string(context.out(name)).unwrap();
+        assert_eq!(read("x"), "42");
+        assert_eq!(read("said"), "hello 7\n");
+        let allowed = [
+            "GREETING",
+            "HOME",
+            "ILM_INPUTS",
+            "ILM_INPUT_0",
+            "ILM_OUTPUT",
+            "ILM_SCRATCH",
+            "ILM_SEED",
+            "LANG",
+            "PATH",
+            "TMPDIR",
+            "PWD",
+            "OLDPWD",
+            "SHLVL",
+            "_",
+        ];
+        for name in read("names").lines() {
+            assert!(allowed.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_failure_shows_what_the_program_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = shell("echo one; echo two >&2; exit 3")
+            .run(&context(folder.path(), &Silent))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("`sh` ended with exit status: 3; it wrote:\n"),
+            "{error}"
+        );
+        assert!(error.contains("one") && error.contains("two"), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stage = shell("");
+        stage.command = vec!["no-such-program".into()];
+        let error = stage.run(&context(folder.path(), &Silent)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("`no-such-program` could not be started: ")
+        );
+    }
+
+    #[test]
+    fn being_asked_to_stop_ends_the_program() {
+        struct StopAtOnce;
+        impl Progress for StopAtOnce {
+            fn report(&self, _: crate::progress::Report) -> Result<(), Stopped> {
+                Err(Stopped)
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut stage = shell("");
+        stage.command = ["sleep", "100"].map(str::to_owned).into();
+        let watch = crate::clock::Stopwatch::start();
+        let error = stage.run(&context(folder.path(), &StopAtOnce)).unwrap_err();
+        assert_eq!(error.to_string(), Stopped.to_string());
+        assert!(watch.seconds() < 50.0);
+    }
+
+    #[test]
+    fn senseless_values_are_named() {
+        let mut stage = shell("");
+        stage.command.clear();
+        stage.files = vec!["../x".into(), "/etc/passwd".into(), "a/b".into()];
+        stage.env.insert("ILM_SEED".into(), String::new());
+        let fields: Vec<String> = stage.problems().into_iter().map(|p| p.field).collect();
+        assert_eq!(fields, ["command", "files[0]", "files[1]", "env.ILM_SEED"]);
+    }
+}
