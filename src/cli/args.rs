@@ -173,9 +173,9 @@ pub enum Command {
     /// A run is named by `latest`, `latest~1` (the one before it) and so on, or by the beginning of its name, as
     /// `ilm-pipe runs` lists it.
     Diff {
-        /// The older run
+        /// The older run [default: latest~1; with `--plan` latest]
         #[arg(value_name = "RUN1")]
-        old: String,
+        old: Option<String>,
         /// The newer run [default: latest]
         #[arg(value_name = "RUN2", conflicts_with = "plan")]
         new: Option<String>,

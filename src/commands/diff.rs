@@ -20,7 +20,7 @@ const SHOWN: usize = 40;
 const NONE: &str = "–";
 
 pub(super) fn diff(
-    old: &str,
+    old: Option<&str>,
     new: Option<&str>,
     plan: Option<&PipelineArgs>,
     json: bool,
@@ -29,6 +29,7 @@ pub(super) fn diff(
 ) -> Result<ExitStatus, Failure> {
     let store = Store::at(&settings.cache);
     let runs = history::runs(&store);
+    let old = old.unwrap_or(if plan.is_some() { "latest" } else { "latest~1" });
     let older = Side::of_run(&find_run(&runs, old)?, &store).map_err(failure)?;
     let newer = if let Some(args) = plan {
         let opened = open(args)?;

@@ -210,7 +210,7 @@ fn render(explanation: &Explanation<'_>, makers: &BTreeMap<String, String>) -> S
         Verdict::Fresh { record } => {
             let _ = writeln!(text, "fresh: {}", made(record));
             if let Some(since) = &explanation.since {
-                text.push_str("its last success in this pipeline was another, since which\n");
+                text.push_str("computed before this stage's last success, since which\n");
                 for change in &since.changes {
                     let _ = writeln!(text, "  - {change}{}", named(&change.name));
                 }
@@ -238,21 +238,11 @@ fn render(explanation: &Explanation<'_>, makers: &BTreeMap<String, String>) -> S
             causes,
             before,
         } => {
-            let _ = writeln!(
-                text,
-                "pending: decided after `{}`; it stays fresh if what they make is what it was",
-                waits_for.join("`, `")
-            );
-            if !causes.is_empty() {
-                text.clear();
-                let _ = writeln!(
-                    text,
-                    "{} ({})\npending: decided after `{}`; already known is\n",
-                    planned.stage,
-                    planned.kind,
-                    waits_for.join("`, `")
-                );
-                text.pop();
+            let _ = writeln!(text, "pending: decided after `{}`", waits_for.join("`, `"));
+            if causes.is_empty() {
+                text.push_str("stays fresh if they make what they made before\n");
+            } else {
+                text.push_str("already known is\n");
                 list(&mut text, causes);
             }
             compared(&mut text, before.as_ref());

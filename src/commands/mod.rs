@@ -101,7 +101,14 @@ fn dispatch(
             json,
         } => {
             let plan = plan.map(|file| PipelineArgs { file, profile, set });
-            diff::diff(&old, new.as_deref(), plan.as_ref(), json, settings, printer)
+            diff::diff(
+                old.as_deref(),
+                new.as_deref(),
+                plan.as_ref(),
+                json,
+                settings,
+                printer,
+            )
         }
         Command::Trace { run, output } => trace::trace(&run, output.as_deref(), settings, printer),
         Command::Worker => worker::worker(),

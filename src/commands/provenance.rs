@@ -332,3 +332,67 @@ impl Graph {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::{Durations, Origin};
+    use crate::key::Fingerprint;
+    use crate::stages::ArtifactKind;
+
+    fn facts_of(origin: Origin) -> String {
+        let fingerprint = Fingerprint::default();
+        let record = Record {
+            key: fingerprint.key(),
+            output: fingerprint.key(),
+            fingerprint,
+            kind: ArtifactKind::Factors,
+            files: Vec::new(),
+            summary: Map::new(),
+            origin,
+        };
+        facts(&record).join("\n")
+    }
+
+    #[test]
+    fn everything_that_is_known_of_a_result_is_said() {
+        let command = "/usr/bin/ilm-pipe run p.toml --profile small";
+        let origin = Origin {
+            pipeline: "table3".to_owned(),
+            stage: "cf".to_owned(),
+            run: "20261123T060000Z-41".to_owned(),
+            command: command.split(' ').map(str::to_owned).collect(),
+            profile: Some("small".to_owned()),
+            version: "0.1.0".to_owned(),
+            git: Some(GitState {
+                commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+                dirty: true,
+            }),
+            host: "node7".to_owned(),
+            device: "cpu".to_owned(),
+            threads: 8,
+            started: "2026-11-23T06:00:03Z".to_owned(),
+            seconds: 75.04,
+            durations: Some(Durations {
+                hashing_files: 1.25,
+                queued: 12.0,
+                hashing_inputs: 0.001,
+                running: 74.0,
+                committing: 1.04,
+            }),
+            peak_memory: Some(1 << 30),
+        };
+        insta::assert_snapshot!(facts_of(origin));
+    }
+
+    #[test]
+    fn the_record_of_an_older_program_says_what_it_has() {
+        let text = r#"{"pipeline": "p", "stage": "cf", "run": "r", "version": "0.1.0", "host": "h", "device": "cpu",
+            "threads": 1, "started": "2026-11-23T06:00:03Z", "seconds": 1.5, "peak_memory": null}"#;
+        let origin = serde_json::from_str(text).expect("an origin");
+        assert_eq!(
+            facts_of(origin),
+            "made 2026-11-23T06:00:03Z in 1.50 s by `cf` of p, run r\non h (cpu, 1 thread), ilm-pipe 0.1.0"
+        );
+    }
+}

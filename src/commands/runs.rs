@@ -121,11 +121,11 @@ mod tests {
 
     #[test]
     fn runs_are_listed_newest_first_with_what_was_typed() {
-        let run = |run: &str, command: &[&str], end| RunLine {
+        let run = |run: &str, command: &[&str], end: Option<RunEnd>| RunLine {
             run: run.to_owned(),
             started: "2026-11-23T06:00:00.250000Z".to_owned(),
             pipeline: "table3".to_owned(),
-            profile: end.map(|_: RunEnd| "small".to_owned()),
+            profile: end.map(|_| "small".to_owned()),
             version: "0.1.0".to_owned(),
             command: command.iter().map(|&word| word.to_owned()).collect(),
             stages: 16,

@@ -3,13 +3,19 @@
 use crate::artifact::GitState;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
-/// Asks git once a run, aside: in a large repository the answer takes seconds, and no stage waits for it.
+/// How long the first stage that is done waits for the answer. In a very large repository it comes later, and the
+/// records until then lack it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks git once a run, aside: in a large repository the answer takes seconds.
 #[derive(Debug, Default)]
 pub(super) struct GitProbe {
     begun: bool,
-    thread: Option<JoinHandle<Option<GitState>>>,
+    waited: bool,
+    answer: Option<Receiver<Option<GitState>>>,
 }
 
 impl GitProbe {
@@ -17,13 +23,22 @@ impl GitProbe {
     pub(super) fn begin(&mut self, file: &Path) {
         if !std::mem::replace(&mut self.begun, true) {
             let file = file.to_owned();
-            self.thread = Some(std::thread::spawn(move || ask(&file)));
+            let (sender, receiver) = channel();
+            std::thread::spawn(move || sender.send(ask(&file)));
+            self.answer = Some(receiver);
         }
     }
 
-    /// The answer, once: later it is none, as it is without git. Waits for it.
+    /// The answer, when it is new; none before and later, and without git. The first call waits for it.
     pub(super) fn news(&mut self) -> Option<GitState> {
-        self.thread.take()?.join().ok()?
+        let receiver = self.answer.as_ref()?;
+        let answer = if std::mem::replace(&mut self.waited, true) {
+            receiver.try_recv().ok()
+        } else {
+            receiver.recv_timeout(PATIENCE).ok()
+        }?;
+        self.answer = None;
+        answer
     }
 }
 

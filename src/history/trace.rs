@@ -16,7 +16,7 @@ use crate::key::{Fingerprint, Hash};
 use crate::plan::Cause;
 use crate::progress::Report;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The one process of the trace.
 const PROCESS: u32 = 1;
@@ -82,6 +82,7 @@ fn read(log: &RunLog) -> (Vec<Slice>, Vec<Value>) {
     let mut running: BTreeMap<String, Slice> = BTreeMap::new();
     let mut done = Vec::new();
     let mut events = Vec::new();
+    let mut measured = BTreeSet::new();
     let instant = |name: String, at: f64, args: Value| {
         json!({
             "name": name, "cat": "run", "ph": "i", "s": "t", "ts": micros(at), "pid": PROCESS, "tid": RUNNER,
@@ -116,6 +117,9 @@ fn read(log: &RunLog) -> (Vec<Slice>, Vec<Value>) {
             }
             RunEvent::StageEnded { stage, outcome, .. } => {
                 if let Some(mut slice) = running.remove(stage) {
+                    if measured.contains(stage) {
+                        events.push(memory(stage, *at, 0));
+                    }
                     slice.ended = *at;
                     slice.outcome = outcome_args(outcome);
                     if let StageOutcome::Done {
@@ -136,6 +140,10 @@ fn read(log: &RunLog) -> (Vec<Slice>, Vec<Value>) {
                 Report::Warning { text } => {
                     let args = json!({"text": text});
                     events.push(instant(format!("warning: {stage}"), *at, args));
+                }
+                Report::Memory { resident } => {
+                    measured.insert(stage.clone());
+                    events.push(memory(stage, *at, *resident));
                 }
                 Report::Note { .. } | Report::Tick { .. } => {}
             },
@@ -168,6 +176,14 @@ fn read(log: &RunLog) -> (Vec<Slice>, Vec<Value>) {
             .then_with(|| a.stage.cmp(&b.stage))
     });
     (done, events)
+}
+
+/// A point of the counter of a stage's memory; 0 where its worker ended.
+fn memory(stage: &str, at: f64, resident: u64) -> Value {
+    json!({
+        "name": format!("{stage}: resident memory"), "cat": "memory", "ph": "C", "ts": micros(at), "pid": PROCESS,
+        "tid": RUNNER, "args": {"bytes": resident},
+    })
 }
 
 fn outcome_args(outcome: &StageOutcome) -> Value {
@@ -399,6 +415,13 @@ mod tests {
                         name: "train.loss".to_owned(),
                         value: 0.25,
                     },
+                },
+            ),
+            (
+                0.75,
+                RunEvent::StageReport {
+                    stage: "a".to_owned(),
+                    report: Report::Memory { resident: 1 << 20 },
                 },
             ),
             (1.0, ended("a", made_a, durations(0.0, 0.7, 0.1))),

@@ -146,7 +146,7 @@ mod tests {
         let (old, new) = change(&list("one"), &list("other")).shortened();
         assert_eq!(
             old,
-            "…\"word19\",\"one\",\"word21\",\"word22\",\"word23\",\"word24\",\"wor…"
+            "…,\"word19\",\"one\",\"word21\",\"word22\",\"word23\",\"word24\",\"word25\"…"
         );
         assert!(new.contains("\"other\""), "{new}");
         assert_eq!(new.chars().count(), LONGEST + 2);

@@ -160,6 +160,7 @@ impl<W: Write> HumanReporter<W> {
                     running.metrics.insert(name.clone(), *value);
                 }
             }
+            Report::Memory { .. } => {}
             Report::Note { text } => self.line(Verbosity::Verbose, "Note", "2", stage, text),
             Report::Warning { text } => self.line(Verbosity::Normal, "Warning", "33", stage, text),
         }

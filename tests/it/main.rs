@@ -7,6 +7,7 @@ mod support;
 mod cache;
 mod check;
 mod freshness;
+mod history;
 mod layering;
 mod resume;
 mod run;
