@@ -6,7 +6,7 @@
 //!   v1/
 //!     records/4f/<key>.json      what a stage with this key made: output, fingerprint, timings, host
 //!     objects/9a/<hash>/         an artifact, under the hash of its content; read-only, never changed
-//!     last/<pipeline>/<stage>    key of the stage's last success, so that `plan` can say what changed
+//!     last/<pipeline>.jsonl      key of each stage's last success, so that `plan` can say what changed
 //!     scratch/<key>/             checkpoints of a stage that has not finished; kept when it is killed
 //!     logs/<key>.jsonl           what the stage reported
 //!     runs/<run>.jsonl           event log of a run
@@ -27,6 +27,7 @@ mod record;
 mod store;
 
 pub use error::StoreError;
+pub use last::LastKeys;
 pub use lock::KeyLock;
 pub use object::{Damage, ObjectFile};
 pub use record::{Durations, GitState, Origin, Record};

@@ -137,14 +137,14 @@ pub(super) fn inspect(
     files: &[ObjectFile],
     read: bool,
 ) -> Result<Option<Damage>, StoreError> {
-    if !folder.is_dir() {
-        return Ok(Some(Damage::Missing));
-    }
     for file in files {
         let path = folder.join(&file.path);
         let metadata = match fs_err::metadata(&path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                if !folder.is_dir() {
+                    return Ok(Some(Damage::Missing));
+                }
                 return Ok(Some(Damage::FileMissing {
                     path: file.path.clone(),
                 }));

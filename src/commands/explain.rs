@@ -4,8 +4,10 @@ use super::open::{Opened, open};
 use super::plan::compared_with;
 use super::provenance::made;
 use super::state::plan_of;
-use crate::artifact::{Record, Store};
+use crate::artifact::{LastKeys, Record, Store};
 use crate::cli::{ExitStatus, Failure, PipelineArgs, Printer, Settings};
+use crate::clock;
+use crate::history::logged;
 use crate::key::{Change, Fingerprint, Hash, difference, shortened};
 use crate::plan::{Before, Cause, PlannedStage, Verdict};
 use serde::Serialize;
@@ -23,6 +25,17 @@ struct Explanation<'a> {
     /// Another result in the cache that is like the one that is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     nearest: Option<Nearest>,
+    /// The last success, when the cache has dropped its record but a log still has what it depended on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logged: Option<FromLog>,
+}
+
+#[derive(Serialize)]
+struct FromLog {
+    run: String,
+    started: String,
+    changes: Vec<Change>,
+    fingerprint: Fingerprint,
 }
 
 #[derive(Serialize)]
@@ -57,6 +70,7 @@ pub(super) fn explain(
         .map(|index| opened.pipeline.stages[index].id.as_str())
         .collect();
     let (store, plan) = plan_of(&opened, settings)?;
+    let last = store.last_keys(&opened.pipeline.name);
     let mut records = None;
     let explanations: Vec<Explanation<'_>> = plan
         .stages
@@ -77,7 +91,8 @@ pub(super) fn explain(
             };
             Explanation {
                 planned,
-                since: since(planned, &opened.pipeline.name, &store),
+                logged: from_log(planned, &store),
+                since: since(planned, &last, &store),
                 nearest,
             }
         })
@@ -99,11 +114,11 @@ fn every_record(store: &Store) -> Vec<Record> {
     keys.iter().filter_map(|key| store.record(key)).collect()
 }
 
-fn since(planned: &PlannedStage, pipeline: &str, store: &Store) -> Option<Since> {
+fn since(planned: &PlannedStage, last: &LastKeys, store: &Store) -> Option<Since> {
     let Verdict::Fresh { record } = &planned.verdict else {
         return None;
     };
-    let key = store.last(pipeline, &planned.stage)?;
+    let key = last.get(&planned.stage)?;
     if key == record.key {
         return None;
     }
@@ -114,6 +129,29 @@ fn since(planned: &PlannedStage, pipeline: &str, store: &Store) -> Option<Since>
             key,
             record: Some(before.into()),
         },
+    })
+}
+
+fn from_log(planned: &PlannedStage, store: &Store) -> Option<FromLog> {
+    let Verdict::Dirty {
+        fingerprint,
+        causes,
+        before: Some(before),
+        ..
+    } = &planned.verdict
+    else {
+        return None;
+    };
+    if !causes.contains(&Cause::HistoryGone) {
+        return None;
+    }
+    let logged = logged(&BTreeSet::from([before.key]), store).remove(&before.key)?;
+    Some(FromLog {
+        changes: difference(&logged.fingerprint, fingerprint),
+        run: logged.run,
+        // The log is exact to the microsecond; records, which stand beside it, to the second.
+        started: clock::parse_timestamp(&logged.started).map_or(logged.started, clock::timestamp),
+        fingerprint: logged.fingerprint,
     })
 }
 
@@ -193,9 +231,14 @@ fn render(explanation: &Explanation<'_>, makers: &BTreeMap<String, String>) -> S
     };
     let list = |text: &mut String, causes: &[Cause]| {
         for cause in causes {
-            let stage = match cause {
-                Cause::Changed(change) => named(&change.name),
-                _ => String::new(),
+            let (cause, stage) = match cause {
+                Cause::Changed(change) => (cause.to_string(), named(&change.name)),
+                Cause::New => (
+                    "it is new: this pipeline has not run it, and nobody has made its result"
+                        .to_owned(),
+                    String::new(),
+                ),
+                _ => (cause.to_string(), String::new()),
             };
             let _ = writeln!(text, "  - {cause}{stage}");
         }
@@ -203,6 +246,16 @@ fn render(explanation: &Explanation<'_>, makers: &BTreeMap<String, String>) -> S
     let compared = |text: &mut String, before: Option<&Before>| {
         if let Some(before) = before {
             let _ = writeln!(text, "{}", compared_with(before));
+        }
+        if let Some(logged) = &explanation.logged {
+            let _ = writeln!(
+                text,
+                "the log of run {} of {} still has what it depended on, since which",
+                logged.run, logged.started
+            );
+            for change in &logged.changes {
+                let _ = writeln!(text, "  - {change}{}", named(&change.name));
+            }
         }
     };
     let mut changed: BTreeSet<&str> = BTreeSet::new();
@@ -217,7 +270,7 @@ fn render(explanation: &Explanation<'_>, makers: &BTreeMap<String, String>) -> S
                 compared(&mut text, Some(&since.before));
             }
             let _ = writeln!(text, "output {}", record.output);
-            let key = format!("key {}, of", record.key);
+            let key = format!("key {}, made from", record.key);
             (key, &record.fingerprint)
         }
         Verdict::Dirty {
@@ -228,9 +281,19 @@ fn render(explanation: &Explanation<'_>, makers: &BTreeMap<String, String>) -> S
         } => {
             text.push_str("will run, because\n");
             list(&mut text, causes);
-            compared(&mut text, before.as_ref());
+            match before {
+                // The same key: nothing that the result depends on has changed.
+                Some(Before {
+                    key: last,
+                    record: Some(record),
+                }) if last == key => {
+                    let _ = writeln!(text, "it was {}", made(record));
+                }
+                Some(before) if before.key == *key => {}
+                before => compared(&mut text, before.as_ref()),
+            }
             changed.extend(changed_names(causes));
-            (format!("key {key}, of"), fingerprint)
+            (format!("key {key}, made from"), fingerprint)
         }
         Verdict::Pending {
             waits_for,
@@ -240,7 +303,9 @@ fn render(explanation: &Explanation<'_>, makers: &BTreeMap<String, String>) -> S
         } => {
             let _ = writeln!(text, "pending: decided after `{}`", waits_for.join("`, `"));
             if causes.is_empty() {
-                text.push_str("stays fresh if they make what they made before\n");
+                text.push_str(
+                    "nothing of its own has changed: it stays fresh if its inputs come out as before\n",
+                );
             } else {
                 text.push_str("already known is\n");
                 list(&mut text, causes);

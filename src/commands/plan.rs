@@ -38,9 +38,15 @@ fn render(plan: &Plan, all: bool) -> String {
         let (verb, causes): (&str, Vec<String>) = match &stage.verdict {
             Verdict::Fresh { .. } if !all => continue,
             Verdict::Fresh { .. } => ("Fresh", Vec::new()),
-            Verdict::Dirty { causes, before, .. } => {
+            Verdict::Dirty {
+                key,
+                causes,
+                before,
+                ..
+            } => {
                 let mut lines: Vec<String> = causes.iter().map(Cause::to_string).collect();
-                lines.extend(before.as_ref().map(compared_with));
+                let before = before.as_ref().filter(|before| before.key != *key);
+                lines.extend(before.map(compared_with));
                 ("Run", lines)
             }
             Verdict::Pending {
@@ -110,9 +116,14 @@ mod tests {
             causes,
             before: None,
         };
+        let earlier = Fingerprint::of_stage(
+            crate::stages::find("fit-cf").expect("a kind"),
+            &serde_json::Value::Null,
+            1,
+        );
         let before = |record| {
             Some(Before {
-                key: fingerprint.key(),
+                key: earlier.key(),
                 record,
             })
         };

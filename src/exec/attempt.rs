@@ -210,3 +210,9 @@ pub(super) fn inputs_of(
     }
     Ok(inputs)
 }
+
+/// This machine's name.
+pub(super) fn host() -> String {
+    fs_err::read_to_string(Path::new("/proc/sys/kernel/hostname"))
+        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+}

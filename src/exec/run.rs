@@ -1,6 +1,6 @@
 //! The loop of a run: decide, start, listen, until nothing is left to do.
 
-use super::attempt::{Attempt, Site, inputs_of};
+use super::attempt::{Attempt, Site, host, inputs_of};
 use super::child::{FromWorker, Worker};
 use super::event::{RunEvent, StageOutcome};
 use super::git::GitProbe;
@@ -13,7 +13,7 @@ use crate::key::{Fingerprint, Hash};
 use crate::plan::{Cause, PlanError, Planner, Resolved, Verdict};
 use crate::spec::Pipeline;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
@@ -308,9 +308,8 @@ impl Loop<'_> {
         to_judge: &mut Vec<usize>,
     ) -> Result<(), ExecError> {
         let stage = &self.site.pipeline.stages[index];
-        let store = self.site.store;
         // On a read-only cache a fresh pipeline can still be read; only the memory of "before" is lost.
-        let noted = store.note_last(&self.site.pipeline.name, &stage.id, &record.key);
+        let noted = self.planner.note_last(&stage.id, record.key);
         if self.ran[index] {
             noted?;
         }
@@ -595,9 +594,4 @@ fn wanted(graph: &StageGraph, n: usize, targets: &[usize]) -> Vec<State> {
         states[index] = State::Waiting;
     }
     states
-}
-
-fn host() -> String {
-    fs_err::read_to_string(Path::new("/proc/sys/kernel/hostname"))
-        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }

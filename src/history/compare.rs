@@ -173,8 +173,17 @@ impl Difference {
                 let records = [&old.record, &new.record];
                 let none = |record: &&Option<_>| record.as_deref().is_some_and(measure::no_table);
                 let none = records.iter().any(none);
+                if none {
+                    return;
+                }
+                if before.is_none() && now.is_none() {
+                    self.unknown.push(format!(
+                        "`{id}`: neither artifact is in the cache any more, so their tables are not compared"
+                    ));
+                    return;
+                }
                 for (artifact, when) in [(before, "older"), (now, "newer")] {
-                    if artifact.is_none() && !none {
+                    if artifact.is_none() {
                         self.unknown.push(format!(
                             "`{id}`: its artifact of the {when} run is no longer in the cache, so its tables are not compared"
                         ));

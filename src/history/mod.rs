@@ -8,6 +8,7 @@
 mod compare;
 mod find;
 mod log;
+mod logged;
 mod measure;
 mod side;
 mod trace;
@@ -17,6 +18,7 @@ pub use compare::{Comparison, Difference, MetricChange, OutcomeChange, StageChan
 use find::runs_in;
 pub use find::{RunEnd, RunLine, find, runs};
 pub use log::{Entry, RunLog};
+pub use logged::{Logged, logged};
 pub use measure::{CellChange, TableChange};
 pub use side::{Side, SideOf, StageState, State};
 pub use trace::trace;

@@ -1,6 +1,6 @@
 //! The stages of a pipeline as one run left them, or as a plan sees them.
 
-use super::{HistoryError, RunLine, RunLog, runs};
+use super::{HistoryError, RunLine, RunLog, logged};
 use crate::artifact::{GitState, Record, Store};
 use crate::exec::{RunEvent, StageOutcome};
 use crate::key::{Fingerprint, Hash};
@@ -8,8 +8,7 @@ use crate::plan::{Plan, Verdict};
 use crate::progress::Report;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// One side of a comparison.
@@ -200,43 +199,28 @@ impl Side {
         }
     }
 
-    /// The fingerprints of stages that were fresh in this run and whose records the cache has dropped since stand in
-    /// the log of the run that computed them.
+    /// What the cache no longer has of stages that were fresh in this run stands in the log of the run that computed
+    /// them.
     fn search_other_logs(&mut self, store: &Store) {
-        let mut missing: BTreeMap<String, Option<Fingerprint>> = self
-            .stages
-            .values()
-            .filter(|stage| stage.fingerprint.is_none())
-            .filter_map(|stage| Some((stage.key?.hex(), None)))
-            .collect();
-        if missing.is_empty() {
+        let missing = |stage: &StageState| {
+            let gone = stage.record.is_none() && stage.state == State::Fresh;
+            (gone || stage.fingerprint.is_none()).then_some(stage.key?)
+        };
+        let keys: BTreeSet<Hash> = self.stages.values().filter_map(missing).collect();
+        if keys.is_empty() {
             return;
         }
-        for line in runs(store) {
-            let Ok(file) = fs_err::File::open(&line.log) else {
+        let logged = logged(&keys, store);
+        for stage in self.stages.values_mut() {
+            let Some(logged) = stage.key.and_then(|key| logged.get(&key)) else {
                 continue;
             };
-            for line in BufReader::new(file).lines().map_while(Result::ok) {
-                if !line.contains("\"stage-started\"") {
-                    continue;
-                }
-                let Ok(RunEvent::StageStarted {
-                    key, fingerprint, ..
-                }) = serde_json::from_str(&line)
-                else {
-                    continue;
-                };
-                if let Some(found @ None) = missing.get_mut(&key.hex()) {
-                    *found = (fingerprint.key() == key).then_some(fingerprint);
-                }
-            }
-            if missing.values().all(Option::is_some) {
-                break;
-            }
-        }
-        for stage in self.stages.values_mut() {
-            if let (None, Some(key)) = (&stage.fingerprint, stage.key) {
-                stage.fingerprint = missing.get(&key.hex()).cloned().flatten();
+            stage
+                .fingerprint
+                .get_or_insert_with(|| logged.fingerprint.clone());
+            if stage.state == State::Fresh {
+                stage.summary = logged.summary.clone();
+                stage.metrics = logged.metrics.clone();
             }
         }
     }

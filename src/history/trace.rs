@@ -306,7 +306,12 @@ fn arrows(slices: &[Slice], slots: &[usize], out: &mut Vec<Value>) {
             let Some(&maker) = makers.get(hash) else {
                 continue;
             };
-            let (from, to) = (micros(slices[maker].ended), micros(reader.started));
+            let maker_begin = micros(slices[maker].begin());
+            // An arrow belongs to the slice that lies around its end: a little before its maker's is over.
+            let from = micros(slices[maker].ended)
+                .saturating_sub(1)
+                .max(maker_begin);
+            let to = micros(reader.begin());
             if from > to {
                 continue;
             }

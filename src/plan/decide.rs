@@ -1,7 +1,7 @@
 //! The verdict on one stage.
 
 use super::{Before, Cause, PlanError, Verdict};
-use crate::artifact::{Damage, Record, Store};
+use crate::artifact::{Damage, LastKeys, Record, Store, StoreError};
 use crate::key::{FileError, FileHashes, Fingerprint, Hash, InputHash, difference};
 use crate::spec::{Pipeline, StageSpec};
 use crate::stages::ArtifactKind;
@@ -31,6 +31,7 @@ pub struct Planner<'a> {
     store: &'a Store,
     project: &'a Path,
     files: FileHashes,
+    last: LastKeys,
     /// Hashes of this run: a file is looked at once, however many stages read it.
     seen: BTreeMap<PathBuf, Hash>,
     /// Artifacts that were read and found damaged although nothing showed at a glance.
@@ -45,6 +46,7 @@ impl<'a> Planner<'a> {
             store,
             project,
             files: store.file_hashes(),
+            last: store.last_keys(&pipeline.name),
             seen: BTreeMap::new(),
             damaged: BTreeMap::new(),
         }
@@ -98,7 +100,7 @@ impl<'a> Planner<'a> {
         let fingerprint = self.fingerprint(stage, inputs, resolved)?;
         let key = fingerprint.key();
         let mut causes = Vec::new();
-        let record = self.store.record(&key);
+        let record = self.store.record(&key).map(Arc::new);
         if let Some(record) = &record {
             // A table is what people read and it is small: every byte of it is checked.
             let damage = if let Some(damage) = self.damaged.get(&key) {
@@ -111,7 +113,7 @@ impl<'a> Planner<'a> {
             match damage {
                 None => {
                     return Ok(Verdict::Fresh {
-                        record: Arc::new(record.clone()),
+                        record: Arc::clone(record),
                     });
                 }
                 Some(damage) => causes.push(Cause::Damaged(damage)),
@@ -141,7 +143,7 @@ impl<'a> Planner<'a> {
     }
 
     fn before(&self, stage: &StageSpec) -> Option<Before> {
-        let key = self.store.last(&self.pipeline.name, &stage.id)?;
+        let key = self.last.get(&stage.id)?;
         let record = self.store.record(&key).map(Arc::new);
         Some(Before { key, record })
     }
@@ -219,6 +221,11 @@ impl<'a> Planner<'a> {
             Some(damage) => self.damaged.insert(key, damage),
             None => self.damaged.remove(&key),
         };
+    }
+
+    /// Notes the key of a stage's success.
+    pub fn note_last(&mut self, stage: &str, key: Hash) -> Result<(), StoreError> {
+        self.last.note(stage, key)
     }
 
     /// Writes what was learned of files outside the cache.
