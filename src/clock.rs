@@ -1,5 +1,6 @@
 //! Time, in one place: nothing that is in a key or a result reads it.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Starts measuring.
@@ -27,15 +28,39 @@ impl Stopwatch {
     }
 }
 
+thread_local! {
+    /// How far this thread's wall clock is ahead of the machine's, in nanoseconds.
+    static SHIFT_NS: Cell<i128> = const { Cell::new(0) };
+}
+
 /// Nanoseconds since 1970 UTC, for comparing with the times of files and for naming runs.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that reads the clock"
 )]
 pub fn since_epoch_ns() -> i128 {
-    SystemTime::now()
+    let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_nanos() as i128)
+        .map_or(0, |time| time.as_nanos() as i128);
+    now + SHIFT_NS.get()
+}
+
+/// Calls `f` with the wall clock of this thread set forward: for tests of what a wrong clock changes, which must be
+/// nothing but speed.
+pub fn shifted<T>(forward: Duration, f: impl FnOnce() -> T) -> T {
+    shifted_by(forward.as_nanos() as i128, f)
+}
+
+/// Calls `f` with the wall clock of this thread set back.
+pub fn shifted_back<T>(back: Duration, f: impl FnOnce() -> T) -> T {
+    shifted_by(-(back.as_nanos() as i128), f)
+}
+
+fn shifted_by<T>(nanoseconds: i128, f: impl FnOnce() -> T) -> T {
+    let before = SHIFT_NS.replace(nanoseconds);
+    let result = f();
+    SHIFT_NS.set(before);
+    result
 }
 
 /// A time as `2026-11-23T06:00:00Z`.

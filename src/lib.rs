@@ -6,8 +6,9 @@
 //!
 //! | room | idea |
 //! | --- | --- |
-//! | [`seed`] [`clock`] [`progress`] [`formats`] | leaves: seeds, time, reports, file formats |
-//! | [`data`] [`cf`] [`text`] [`pairs`] [`tasks`] [`nn`] [`eval`] [`tables`] | the domain: knows no pipeline |
+//! | [`seed`] [`clock`] [`progress`] [`formats`] [`machine`] | leaves: seeds, time, reports, file formats, this machine |
+//! | [`fetch`] | data sets and models from their official places |
+//! | [`data`] [`cf`] [`text`] [`pairs`] [`tasks`] [`openp5`] [`nn`] [`eval`] [`tables`] | the domain: knows no pipeline |
 //! | [`stages`] | the kinds of stage: parameters, ports, code |
 //! | [`spec`] | the TOML a person writes, typed |
 //! | [`graph`] | what depends on what |
@@ -27,11 +28,14 @@ pub mod commands;
 pub mod data;
 pub mod eval;
 pub mod exec;
+pub mod fetch;
 pub mod formats;
 pub mod graph;
 pub mod history;
 pub mod key;
+pub mod machine;
 pub mod nn;
+pub mod openp5;
 pub mod pairs;
 pub mod plan;
 pub mod progress;

@@ -10,8 +10,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // A panic has printed its message; the code tells scripts that it is a bug and no wrong input.
-    std::panic::catch_unwind(|| ilm_pipe::commands::run(args))
-        .unwrap_or(ExitStatus::Bug)
-        .into()
+    ExitStatus::guard(|| ilm_pipe::commands::run(args)).into()
 }

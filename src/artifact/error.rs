@@ -19,6 +19,14 @@ pub enum StoreError {
     /// A stage ended without writing anything.
     #[error("the stage wrote no file")]
     Empty,
+    /// What a person asked to see is not as it was stored.
+    #[error("the output of `{stage}` is damaged: {damage}; `ilm-pipe run` makes it anew")]
+    Damaged {
+        /// The stage that made it.
+        stage: String,
+        /// What is wrong.
+        damage: super::Damage,
+    },
     /// A file name that is not UTF-8.
     #[error("`{}` is not a UTF-8 file name", path.display())]
     Name {
@@ -31,8 +39,9 @@ impl From<crate::key::FileError> for StoreError {
     fn from(error: crate::key::FileError) -> Self {
         match error {
             crate::key::FileError::Io(error) => Self::Io(error),
-            missing @ crate::key::FileError::Missing { .. } => {
-                Self::Io(std::io::Error::other(missing.to_string()))
+            other @ (crate::key::FileError::Missing { .. }
+            | crate::key::FileError::Restless { .. }) => {
+                Self::Io(std::io::Error::other(other.to_string()))
             }
         }
     }

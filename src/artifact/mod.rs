@@ -17,10 +17,14 @@
 //!
 //! An object appears by a rename, complete or not at all. A record is written after its object is on disk; one
 //! without an intact object is a miss. Nothing here is ever trusted because it is there: sizes and times are compared
-//! when a plan is made, content is hashed before a stage reads it.
+//! when a plan is made, content is hashed before a stage reads it or a person is shown it. Records, `last`, `files.json`
+//! and the lines of logs carry a check of their own bytes ([`crate::formats::checked`]).
+//!
+//! Whatever is written aside is in `tmp/`, under the lock of its key or of its file, and swept by the next run.
 
 mod error;
 mod last;
+mod leftovers;
 mod lock;
 mod object;
 mod record;
@@ -30,5 +34,5 @@ pub use error::StoreError;
 pub use last::LastKeys;
 pub use lock::KeyLock;
 pub use object::{Damage, ObjectFile};
-pub use record::{Durations, GitState, Origin, Record};
+pub use record::{GitState, Lookup, Origin, Record, Timings};
 pub use store::Store;

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 /// Where the time of a stage went, in seconds, in this order and without gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Durations {
+pub struct Timings {
     /// Judging the stage, which hashes the files that it reads unless their hashes are remembered.
     pub hashing_files: f64,
     /// Waiting for a slot, or for another process with the same key.
     pub queued: f64,
-    /// Hashing the artifacts that it reads, unless this run has done so or made them.
+    /// Hashing the artifacts that it reads, unless this run has done so or made them, and looking at its files again.
     pub hashing_inputs: f64,
     /// The worker.
     pub running: f64,
@@ -61,7 +61,7 @@ pub struct Origin {
     pub seconds: f64,
     /// Where the time went.
     #[serde(default)]
-    pub durations: Option<Durations>,
+    pub durations: Option<Timings>,
     /// Largest resident memory of the worker, in bytes.
     pub peak_memory: Option<u64>,
 }
@@ -83,4 +83,15 @@ pub struct Record {
     pub summary: serde_json::Map<String, serde_json::Value>,
     /// Where it came from.
     pub origin: Origin,
+}
+
+/// What the cache has under a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lookup {
+    /// Nothing.
+    Missing,
+    /// Something that is not as it was written.
+    Damaged,
+    /// The record.
+    Found(Box<Record>),
 }

@@ -1,8 +1,9 @@
 //! The store: look up, begin, commit.
 
-use super::{Damage, KeyLock, LastKeys, Record, StoreError, object};
+use super::{Damage, KeyLock, LastKeys, Lookup, Record, StoreError, leftovers, object};
+use crate::formats::checked;
 use crate::key::{FileHashes, Hash};
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 const VERSION_FOLDER: &str = "v1";
@@ -37,6 +38,32 @@ impl Store {
         Ok(())
     }
 
+    /// Removes what killed runs left half-written, and the checkpoints of keys that have a result. Never touches what a
+    /// living process is writing. Nothing is lost where it fails, so a cache that cannot be written to is no error.
+    pub fn sweep(&self) {
+        let _ = leftovers::sweep(&self.root.join("tmp"), &self.root.join("locks"));
+        for entry in fs_err::read_dir(self.root.join("scratch"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let key = entry.file_name().to_str().and_then(Hash::parse);
+            if let Some(key) = key.filter(|key| self.record(key).is_some()) {
+                if let Ok(Some(_lock)) = self.try_lock(&key) {
+                    let _ = object::remove_folder(&self.scratch_path(&key));
+                }
+            }
+        }
+    }
+
+    /// Writes a file of the cache aside and renames it into place.
+    fn write(&self, path: &Path, content: &[u8], durable: bool) -> Result<(), StoreError> {
+        if let Some(folder) = path.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        leftovers::replace(&self.root.join("tmp"), path, content, durable)
+    }
+
     /// The remembered hashes of files outside the cache.
     pub fn file_hashes(&self) -> FileHashes {
         FileHashes::load(&self.root.join("files.json"))
@@ -66,17 +93,38 @@ impl Store {
         self.root.join("logs").join(format!("{}.jsonl", key.hex()))
     }
 
+    /// The folder of the event logs of runs.
+    pub fn runs_path(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
     /// The event log of a run.
     pub fn run_path(&self, run: &str) -> PathBuf {
         self.root.join("runs").join(format!("{run}.jsonl"))
     }
 
+    /// Looks for the record of a key.
+    pub fn look(&self, key: &Hash) -> Lookup {
+        match read_small(&self.record_path(key)) {
+            Ok(bytes) => match checked::from_text::<Record>(&bytes) {
+                // A record that was copied or edited under another name is not this key's.
+                Some(record) if record.key == *key && record.fingerprint.key() == *key => {
+                    Lookup::Found(Box::new(record))
+                }
+                _ => Lookup::Damaged,
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => Lookup::Missing,
+            // A disk that cannot read it back, a folder in its place.
+            Err(_) => Lookup::Damaged,
+        }
+    }
+
     /// Reads the record of a key. One that cannot be read is a miss.
     pub fn record(&self, key: &Hash) -> Option<Record> {
-        let bytes = read_small(&self.record_path(key))?;
-        let record: Record = serde_json::from_slice(&bytes).ok()?;
-        // A record that was copied or edited under another name is not this key's.
-        (record.key == *key && record.fingerprint.key() == *key).then_some(record)
+        match self.look(key) {
+            Lookup::Found(record) => Some(*record),
+            Lookup::Missing | Lookup::Damaged => None,
+        }
     }
 
     /// Every key that has a record file, in the order of the keys.
@@ -96,12 +144,32 @@ impl Store {
 
     /// Looks for damage of a record's artifact, cheaply: sizes and times, and content where a time moved.
     pub fn glance(&self, record: &Record) -> Result<Option<Damage>, StoreError> {
-        object::inspect(&self.object_path(&record.output), &record.files, false)
+        let (damage, moved) = object::glance(&self.object_path(&record.output), &record.files)?;
+        if let (None, Some(files)) = (&damage, moved) {
+            // The cache was copied, or touched: its bytes are right, so the next glance need not read them. A cache that
+            // cannot be written to is read again each time.
+            let record = Record {
+                files,
+                ..record.clone()
+            };
+            let _ = self.write_record(&record);
+        }
+        Ok(damage)
     }
 
     /// Looks for damage of a record's artifact by hashing every byte.
     pub fn verify(&self, record: &Record) -> Result<Option<Damage>, StoreError> {
-        object::inspect(&self.object_path(&record.output), &record.files, true)
+        object::verify(&self.object_path(&record.output), &record.files)
+    }
+
+    /// The bytes of one file of a record's artifact, proven to be those that were stored.
+    pub fn read_file(&self, record: &Record, name: &str) -> Result<Vec<u8>, StoreError> {
+        object::read_file(&self.object_path(&record.output), &record.files, name)?.map_err(
+            |damage| StoreError::Damaged {
+                stage: record.origin.stage.clone(),
+                damage,
+            },
+        )
     }
 
     /// Takes the lock of a key, or returns none when another process is computing it.
@@ -113,7 +181,7 @@ impl Store {
     pub fn begin(&self, key: &Hash) -> Result<(PathBuf, PathBuf), StoreError> {
         // The lock of the key is held, so what another attempt left here is dead.
         let output = self.root.join("tmp").join(key.hex());
-        Self::remove(&output)?;
+        leftovers::remove_attempt(&output)?;
         fs_err::create_dir_all(&output)?;
         let scratch = self.scratch_path(key);
         fs_err::create_dir_all(&scratch)?;
@@ -122,7 +190,7 @@ impl Store {
 
     /// Drops a half-written artifact; its scratch folder stays for the next attempt.
     pub fn abandon(&self, key: &Hash) -> Result<(), StoreError> {
-        Self::remove(&self.root.join("tmp").join(key.hex()))
+        object::remove_folder(&self.root.join("tmp").join(key.hex()))
     }
 
     /// Hashes and seals a finished artifact and moves it to its place. Returns its hash and files.
@@ -135,46 +203,47 @@ impl Store {
         }
         // Another key may have made the same bytes. What is there is replaced unless it is proven intact: a corrupt
         // object under the right name must not survive a recomputation.
-        if place.exists() {
-            let damage = object::inspect(&place, &files, true)?;
-            if damage.is_none() {
-                Self::remove(folder)?;
-                Self::restamp(&place, &mut files)?;
-                return Ok((output, files));
-            }
-            Self::remove(&place)?;
+        if object::adopt(&place, &mut files)? {
+            object::remove_folder(folder)?;
+            return Ok((output, files));
         }
+        self.set_aside(&place, &output)?;
         if let Err(error) = fs_err::rename(folder, &place) {
             // Another stage that makes the same bytes was faster.
-            if object::inspect(&place, &files, true)?.is_some() {
+            if !object::adopt(&place, &mut files)? {
                 return Err(error.into());
             }
-            Self::remove(folder)?;
+            object::remove_folder(folder)?;
         }
         if let Some(parent) = place.parent() {
             fs_err::File::open(parent)?.sync_all()?;
         }
-        Self::restamp(&place, &mut files)?;
         Ok((output, files))
     }
 
-    /// Writes the change times that the files have at their place.
-    fn restamp(place: &Path, files: &mut [super::ObjectFile]) -> Result<(), StoreError> {
-        for file in files {
-            file.changed_ns = object::changed_ns(&fs_err::metadata(place.join(&file.path))?);
+    /// Takes a damaged object away in one step, so that no reader meets half of it.
+    fn set_aside(&self, place: &Path, output: &Hash) -> Result<(), StoreError> {
+        if fs_err::symlink_metadata(place).is_err() {
+            return Ok(());
         }
-        Ok(())
+        let aside = tempfile::Builder::new()
+            .prefix(&output.short())
+            .suffix(leftovers::DAMAGED)
+            .tempdir_in(self.root.join("tmp"))
+            .map_err(StoreError::Io)?;
+        fs_err::rename(place, aside.path().join("object"))?;
+        Ok(aside.close()?)
     }
 
     /// Writes the record of a key; from here on it is a hit. Its scratch folder is no longer needed.
     pub fn publish(&self, record: &Record) -> Result<(), StoreError> {
-        let path = self.record_path(&record.key);
-        if let Some(folder) = path.parent() {
-            fs_err::create_dir_all(folder)?;
-        }
-        let text = serde_json::to_vec(record).map_err(std::io::Error::from)?;
-        crate::formats::replace(&path, &text)?;
-        Self::remove(&self.scratch_path(&record.key))
+        self.write_record(record)?;
+        object::remove_folder(&self.scratch_path(&record.key))
+    }
+
+    fn write_record(&self, record: &Record) -> Result<(), StoreError> {
+        let text = checked::to_text(record)?;
+        self.write(&self.record_path(&record.key), text.as_bytes(), true)
     }
 
     /// Forgets a key whose artifact is damaged, and removes the artifact.
@@ -183,35 +252,28 @@ impl Store {
         if path.exists() {
             fs_err::remove_file(path)?;
         }
-        Self::remove(&self.object_path(&record.output))
+        object::remove_folder(&self.object_path(&record.output))
     }
 
     /// The keys of the last successes of a pipeline's stages.
     pub fn last_keys(&self, pipeline: &str) -> LastKeys {
-        LastKeys::load(&self.root.join("last"), pipeline)
-    }
-
-    fn remove(folder: &Path) -> Result<(), StoreError> {
-        if folder.exists() {
-            fs_err::remove_dir_all(folder)?;
-        }
-        Ok(())
+        LastKeys::load(&self.root.join("last"), &self.root.join("tmp"), pipeline)
     }
 }
 
 /// Reads a file that is expected to be small, without asking for its size first: three system calls instead of six,
-/// a thousand times a plan. One that cannot be read is not there.
-fn read_small(path: &Path) -> Option<Vec<u8>> {
-    let mut file = fs_err::File::open(path).ok()?.into_parts().0;
+/// a thousand times a plan.
+fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = fs_err::File::open(path)?.into_parts().0;
     let mut bytes = vec![0; 16 * 1024];
     let mut length = 0;
     loop {
-        let more = file.read(&mut bytes[length..]).ok()?;
+        let more = file.read(&mut bytes[length..])?;
         length += more;
         // A short read of a file is its end.
         if length < bytes.len() {
             bytes.truncate(length);
-            return Some(bytes);
+            return Ok(bytes);
         }
         bytes.resize(2 * bytes.len(), 0);
     }

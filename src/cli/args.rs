@@ -1,14 +1,24 @@
 //! What was typed. Doc comments here are the help.
 
+use super::DataCommand;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+/// Shown below the help of the program.
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  done; `plan`: whatever it says
+    1  a stage failed, or could not run because of one that did
+    2  wrong command line or pipeline; `plan --exit-code`: something would run
+    3  files, cache or devices: something outside the pipeline
+   70  a bug of this program
+  130  interrupted";
+
 /// Declare an Item Language Model experiment as a TOML pipeline and regenerate its tables, reproducibly
 ///
-/// Exit codes: 0 done; 1 a stage failed; 2 wrong command line or pipeline; 3 files, cache or device; 70 a bug;
-/// 130 interrupted.
+/// Stages whose results are in the cache are not run again; `plan` and `explain` say why one would be.
 #[derive(Debug, Parser)]
-#[command(name = "ilm-pipe", version, max_term_width = 100)]
+#[command(name = "ilm-pipe", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Args {
     /// Folder of the cache
     #[arg(long, global = true, value_name = "FOLDER", default_value = "cache")]
@@ -57,9 +67,62 @@ pub struct PipelineArgs {
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
 
+    /// Values of parameters.
+    #[command(flatten)]
+    pub values: ValueArgs,
+}
+
+/// Values for parameters of the file.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ValueArgs {
     /// Set a parameter of the file: `--set query_tokens=4`
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
+
+    /// Give a parameter several values, and every stage that depends on it one arm a value: `--sweep query_tokens=1,2,4,8`,
+    /// `--sweep seed=1..5`
+    #[arg(long, value_name = "NAME=VALUE,VALUE")]
+    pub sweep: Vec<String>,
+}
+
+/// How a pipeline is run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArgs {
+    /// Stages (or swept stages) to bring up to date, with what they need; all without it
+    #[arg(long, value_name = "STAGE")]
+    pub target: Vec<String>,
+
+    /// Stages to bring up to date with everything after them, and what all of that needs
+    #[arg(long, value_name = "STAGE")]
+    pub downstream: Vec<String>,
+
+    /// Only what failed, was stopped or was kept from running in the last run of this pipeline and profile
+    #[arg(long, conflicts_with_all = ["target", "downstream"])]
+    pub retry_failed: bool,
+
+    /// Slots for stages that run at the same time; a stage takes as many as its `cpus` [default: number of cores]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
+
+    /// Threads of each stage [default: number of cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+
+    /// GPUs to hand out to stages that ask for `gpus`, as `0,1` [default: those of CUDA_VISIBLE_DEVICES, or else all]
+    #[arg(long, value_name = "IDS")]
+    pub gpus: Option<String>,
+
+    /// After a failure, run everything that does not need the failed stage
+    #[arg(long)]
+    pub keep_going: bool,
+
+    /// After a failure, stop what is running, too; without it, running stages go on to their end
+    #[arg(long, conflicts_with = "keep_going")]
+    pub fail_fast: bool,
+
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to do.
@@ -70,21 +133,9 @@ pub enum Command {
         /// The pipeline.
         #[command(flatten)]
         pipeline: PipelineArgs,
-        /// Stages (or swept stages) to bring up to date, with what they need; all without it
-        #[arg(long, value_name = "STAGE")]
-        target: Vec<String>,
-        /// Slots for stages that run at the same time [default: number of cores]
-        #[arg(long, short, value_name = "N")]
-        jobs: Option<usize>,
-        /// Threads of each stage [default: number of cores]
-        #[arg(long, value_name = "N")]
-        threads: Option<usize>,
-        /// After a failure, run what does not depend on it
-        #[arg(long)]
-        keep_going: bool,
-        /// Print the outcome as JSON
-        #[arg(long)]
-        json: bool,
+        /// How.
+        #[command(flatten)]
+        options: RunArgs,
     },
     /// Say what a run would do, and why; run nothing
     Plan {
@@ -106,6 +157,9 @@ pub enum Command {
         /// Named set of parameters of the files
         #[arg(long, value_name = "NAME")]
         profile: Option<String>,
+        /// Values of parameters.
+        #[command(flatten)]
+        values: ValueArgs,
         /// Print the outcome as JSON
         #[arg(long)]
         json: bool,
@@ -159,6 +213,18 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Data sets and models: what there is, how to get it, whether it is intact
+    Data {
+        /// What to do.
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// Say what this machine has, whether the cache can be used, and what is missing for what
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List the runs that there were, the newest first
     Runs {
         /// List at most N runs [default: 20; with `--json` all]
@@ -185,9 +251,9 @@ pub enum Command {
         /// Named set of parameters of the planned file
         #[arg(long, value_name = "NAME", requires = "plan")]
         profile: Option<String>,
-        /// Set a parameter of the planned file
-        #[arg(long, value_name = "NAME=VALUE", requires = "plan")]
-        set: Vec<String>,
+        /// Values of parameters of the planned file.
+        #[command(flatten)]
+        values: ValueArgs,
         /// Print every difference, complete, as JSON
         #[arg(long)]
         json: bool,

@@ -31,8 +31,27 @@ impl ExitStatus {
     }
 }
 
+impl ExitStatus {
+    /// What `program` returns. A panic has printed its message; the status tells scripts that it is a bug and no wrong
+    /// input.
+    pub fn guard(program: impl FnOnce() -> Self + std::panic::UnwindSafe) -> Self {
+        std::panic::catch_unwind(program).unwrap_or(Self::Bug)
+    }
+}
+
 impl From<ExitStatus> for std::process::ExitCode {
     fn from(status: ExitStatus) -> Self {
         Self::from(status.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_bug_and_not_a_wrong_input() {
+        assert_eq!(ExitStatus::guard(|| panic!("a bug")).code(), 70);
+        assert_eq!(ExitStatus::guard(|| ExitStatus::Wrong).code(), 2);
     }
 }

@@ -3,6 +3,7 @@
 use super::ExitStatus;
 use crate::artifact::StoreError;
 use crate::exec::ExecError;
+use crate::fetch::FetchError;
 use crate::graph::GraphError;
 use crate::plan::PlanError;
 use crate::spec::SpecErrors;
@@ -23,6 +24,8 @@ pub enum Failure {
     Exec(ExecError),
     /// The cache cannot be used.
     Store(StoreError),
+    /// A data set could not be fetched.
+    Fetch(FetchError),
     /// Standard output, the current folder and the like.
     Io(std::io::Error),
 }
@@ -33,6 +36,9 @@ impl Failure {
         match self {
             Self::Spec(_) | Self::Usage(..) => ExitStatus::Wrong,
             Self::Graph(_) => ExitStatus::Bug,
+            Self::Fetch(FetchError::Unknown { .. } | FetchError::Wrong { .. }) => ExitStatus::Wrong,
+            Self::Fetch(FetchError::Stopped(_)) => ExitStatus::Interrupted,
+            Self::Fetch(_) => ExitStatus::Environment,
             Self::Plan(_) | Self::Exec(_) | Self::Store(_) | Self::Io(_) => ExitStatus::Environment,
         }
     }
@@ -47,10 +53,10 @@ impl Failure {
                 .map(|error| titled(&chain(error), error.hint()))
                 .collect::<Vec<_>>()
                 .join("\n\n"),
-            Self::Exec(ExecError::Plan(error)) => titled(&chain(error), error.hint()),
             Self::Graph(error) => titled(&chain(error), None),
-            Self::Exec(error) => titled(&chain(error), None),
+            Self::Exec(error) => titled(&chain(error), error.hint()),
             Self::Store(error) => titled(&chain(error), None),
+            Self::Fetch(error) => titled(&chain(error), error.hint().as_deref()),
             Self::Io(error) => titled(&chain(error), None),
         }
     }
@@ -95,6 +101,12 @@ impl From<ExecError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        Self::Fetch(error)
     }
 }
 

@@ -23,8 +23,23 @@ pub struct Settings {
     pub command: Vec<String>,
     /// This program.
     pub program: PathBuf,
+    /// `CUDA_VISIBLE_DEVICES` of the caller: the devices that this process may use.
+    pub visible_gpus: Option<String>,
     /// Cores that this process may use.
     pub cores: usize,
+    /// Where data sets come from.
+    pub fetch: FetchSettings,
+}
+
+/// Where data sets come from, as far as the environment says.
+#[derive(Clone, Debug, Default)]
+pub struct FetchSettings {
+    /// `ILM_PIPE_MIRROR`: a folder or a base address.
+    pub mirror: Option<String>,
+    /// `PIP_INDEX_URL`.
+    pub index: Option<String>,
+    /// Certificates to trust: the first of `SSL_CERT_FILE`, `PIP_CERT`, `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`.
+    pub certificates: Option<PathBuf>,
 }
 
 impl Settings {
@@ -37,6 +52,7 @@ impl Settings {
         let terminal = std::io::stderr().is_terminal();
         let no_colour = std::env::var("NO_COLOR").is_ok_and(|value| !value.is_empty());
         let dumb = std::env::var("TERM").is_ok_and(|value| value == "dumb");
+        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Ok(Self {
             cache: args.cache.clone(),
             project: args.project.clone(),
@@ -53,7 +69,21 @@ impl Settings {
             bars: terminal && !dumb,
             command: std::env::args().collect(),
             program: std::env::current_exe()?,
+            visible_gpus: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            fetch: FetchSettings {
+                mirror: text("ILM_PIPE_MIRROR"),
+                index: text("PIP_INDEX_URL"),
+                certificates: [
+                    "SSL_CERT_FILE",
+                    "PIP_CERT",
+                    "REQUESTS_CA_BUNDLE",
+                    "CURL_CA_BUNDLE",
+                ]
+                .into_iter()
+                .find_map(text)
+                .map(PathBuf::from),
+            },
         })
     }
 }

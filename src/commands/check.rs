@@ -1,22 +1,21 @@
 //! `ilm-pipe check`: every problem of every file.
 
-use crate::cli::{ExitStatus, Failure, Printer, Settings};
+use super::open::load_options;
+use crate::cli::{ExitStatus, Failure, Printer, Settings, ValueArgs};
 use crate::report::count;
-use crate::spec::{self, LoadOptions};
+use crate::spec;
 use serde_json::json;
 use std::path::PathBuf;
 
 pub(super) fn check(
     files: &[PathBuf],
     profile: Option<&str>,
+    values: &ValueArgs,
     json: bool,
     settings: &Settings,
     printer: Printer,
 ) -> Result<ExitStatus, Failure> {
-    let options = LoadOptions {
-        profile: profile.map(str::to_owned),
-        set: Vec::new(),
-    };
+    let options = load_options(profile, values)?;
     let mut outcomes = Vec::new();
     let mut wrong = false;
     for file in files {

@@ -4,7 +4,7 @@ use super::open::open;
 use super::runs::command_text;
 use super::state::plan_of;
 use crate::artifact::{GitState, Store};
-use crate::cli::{ExitStatus, Failure, PipelineArgs, Printer, Settings};
+use crate::cli::{ExitStatus, Failure, PipelineArgs, Printer, Settings, ValueArgs};
 use crate::history::{
     self, Comparison, HistoryError, MetricChange, RunLine, Side, SideOf, StageChange, State,
     TableChange,
@@ -12,6 +12,7 @@ use crate::history::{
 use crate::report::{count, plain};
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 /// At most this many lines of one list are shown to people.
 const SHOWN: usize = 40;
@@ -19,26 +20,70 @@ const SHOWN: usize = 40;
 /// What stands for a value that is not there.
 const NONE: &str = "–";
 
+/// What is compared with what.
+pub(super) struct Sides {
+    old: String,
+    new: Newer,
+}
+
+enum Newer {
+    Run(String),
+    Plan(Box<PipelineArgs>),
+}
+
+impl Sides {
+    /// Fills in what was left out.
+    pub(super) fn new(
+        old: Option<String>,
+        new: Option<String>,
+        plan: Option<PathBuf>,
+        profile: Option<String>,
+        values: ValueArgs,
+    ) -> Result<Self, Failure> {
+        let or = |run: Option<String>, default: &str| run.unwrap_or_else(|| default.to_owned());
+        if let Some(file) = plan {
+            let args = PipelineArgs {
+                file,
+                profile,
+                values,
+            };
+            return Ok(Self {
+                old: or(old, "latest"),
+                new: Newer::Plan(Box::new(args)),
+            });
+        }
+        for (option, given) in [("--set", &values.set), ("--sweep", &values.sweep)] {
+            if !given.is_empty() {
+                return Err(Failure::Usage(
+                    format!("`{option}` says how to plan, but there is no `--plan PIPELINE`"),
+                    Some("two runs are compared with the values that they had".to_owned()),
+                ));
+            }
+        }
+        Ok(Self {
+            old: or(old, "latest~1"),
+            new: Newer::Run(or(new, "latest")),
+        })
+    }
+}
+
 pub(super) fn diff(
-    old: Option<&str>,
-    new: Option<&str>,
-    plan: Option<&PipelineArgs>,
+    sides: &Sides,
     json: bool,
     settings: &Settings,
     printer: Printer,
 ) -> Result<ExitStatus, Failure> {
     let store = Store::at(&settings.cache);
     let runs = history::runs(&store);
-    let old = old.unwrap_or(if plan.is_some() { "latest" } else { "latest~1" });
-    let older = Side::of_run(&find_run(&runs, old)?, &store).map_err(failure)?;
-    let newer = if let Some(args) = plan {
-        let opened = open(args)?;
-        let (_, plan) = plan_of(&opened, settings)?;
-        let pipeline = &opened.pipeline;
-        Side::of_plan(&plan, &pipeline.name, pipeline.profile.as_deref())
-    } else {
-        let line = find_run(&runs, new.unwrap_or("latest"))?;
-        Side::of_run(&line, &store).map_err(failure)?
+    let older = Side::of_run(&find_run(&runs, &sides.old)?, &store).map_err(failure)?;
+    let newer = match &sides.new {
+        Newer::Plan(args) => {
+            let opened = open(args)?;
+            let (_, plan) = plan_of(&opened, settings)?;
+            let pipeline = &opened.pipeline;
+            Side::of_plan(&plan, &pipeline.name, pipeline.profile.as_deref())
+        }
+        Newer::Run(name) => Side::of_run(&find_run(&runs, name)?, &store).map_err(failure)?,
     };
     let comparison = history::compare(&older, &newer, &store);
     if json {

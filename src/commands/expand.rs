@@ -20,18 +20,22 @@ pub(super) fn expand(
         .stages
         .iter()
         .map(|stage| {
+            let execution = &stage.execution;
             json!({
                 "id": stage.id, "name": stage.name, "kind": stage.kind.name, "matrix": stage.matrix,
                 "params": stage.params, "seed": stage.seed, "inputs": stage.inputs,
-                "cpus": stage.cpus, "memory": stage.memory,
-                "timeout_seconds": stage.timeout.map(|t| t.as_secs_f64()),
+                "cpus": execution.cpus, "memory": execution.memory, "gpus": execution.gpus,
+                "groups": execution.groups, "retries": execution.retries,
+                "backoff_seconds": execution.backoff.as_secs_f64(),
+                "timeout_seconds": execution.timeout.map(|t| t.as_secs_f64()),
+                "slow_seconds": execution.slow.map(|t| t.as_secs_f64()),
             })
         })
         .collect();
     let pipeline = &opened.pipeline;
     printer.json(&json!({
         "name": pipeline.name, "title": pipeline.title, "profile": pipeline.profile,
-        "params": pipeline.params, "stages": stages,
+        "params": pipeline.params, "groups": pipeline.groups, "stages": stages,
     }))?;
     Ok(ExitStatus::Done)
 }

@@ -1,7 +1,9 @@
 //! One file a command.
 
 mod check;
+mod data;
 mod diff;
+mod doctor;
 mod expand;
 mod explain;
 mod graph;
@@ -10,12 +12,14 @@ mod plan;
 mod provenance;
 mod run;
 mod runs;
+mod selection;
 mod show;
 mod state;
 mod trace;
+mod uses;
 mod worker;
 
-use crate::cli::{Args, Command, ExitStatus, Failure, PipelineArgs, Printer, Settings};
+use crate::cli::{Args, Command, ExitStatus, Failure, Printer, Settings};
 
 /// Does what was typed.
 pub fn run(args: Args) -> ExitStatus {
@@ -43,23 +47,7 @@ fn dispatch(
     printer: Printer,
 ) -> Result<ExitStatus, Failure> {
     match command {
-        Command::Run {
-            pipeline,
-            target,
-            jobs,
-            threads,
-            keep_going,
-            json,
-        } => {
-            let options = run::RunOptions {
-                target,
-                jobs,
-                threads,
-                keep_going,
-                json,
-            };
-            run::run(&pipeline, &options, settings, printer)
-        }
+        Command::Run { pipeline, options } => run::run(&pipeline, &options, settings, printer),
         Command::Plan {
             pipeline,
             exit_code,
@@ -68,8 +56,9 @@ fn dispatch(
         Command::Check {
             files,
             profile,
+            values,
             json,
-        } => check::check(&files, profile.as_deref(), json, settings, printer),
+        } => check::check(&files, profile.as_deref(), &values, json, settings, printer),
         Command::Expand { pipeline, json } => expand::expand(&pipeline, json, printer),
         Command::Graph {
             pipeline,
@@ -91,24 +80,19 @@ fn dispatch(
             stage,
             json,
         } => explain::explain(&pipeline, &stage, json, settings, printer),
+        Command::Data { command } => data::data(command, settings, printer),
+        Command::Doctor { json } => doctor::doctor(json, settings, printer),
         Command::Runs { limit, json } => runs::runs(limit, json, settings, printer),
         Command::Diff {
             old,
             new,
             plan,
             profile,
-            set,
+            values,
             json,
         } => {
-            let plan = plan.map(|file| PipelineArgs { file, profile, set });
-            diff::diff(
-                old.as_deref(),
-                new.as_deref(),
-                plan.as_ref(),
-                json,
-                settings,
-                printer,
-            )
+            let sides = diff::Sides::new(old, new, plan, profile, values)?;
+            diff::diff(&sides, json, settings, printer)
         }
         Command::Trace { run, output } => trace::trace(&run, output.as_deref(), settings, printer),
         Command::Worker => worker::worker(),

@@ -1,6 +1,6 @@
 //! Opens a pipeline for a command.
 
-use crate::cli::{Failure, PipelineArgs};
+use crate::cli::{Failure, PipelineArgs, ValueArgs};
 use crate::graph::StageGraph;
 use crate::spec::{self, LoadOptions, Pipeline};
 
@@ -10,25 +10,36 @@ pub(super) struct Opened {
     pub(super) graph: StageGraph,
 }
 
-pub(super) fn open(args: &PipelineArgs) -> Result<Opened, Failure> {
-    let set = args
-        .set
+/// What the options of a command line ask of a pipeline.
+pub(super) fn load_options(
+    profile: Option<&str>,
+    values: &ValueArgs,
+) -> Result<LoadOptions, Failure> {
+    Ok(LoadOptions {
+        profile: profile.map(str::to_owned),
+        set: pairs("--set", "name=value", &values.set)?,
+        sweep: pairs("--sweep", "name=value,value", &values.sweep)?,
+    })
+}
+
+fn pairs(option: &str, form: &str, texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    texts
         .iter()
         .map(|text| {
             text.split_once('=')
                 .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
                 .ok_or_else(|| {
                     Failure::Usage(
-                        format!("`--set {text}` has no `=`"),
-                        Some("write it as `--set name=value`".to_owned()),
+                        format!("`{option} {text}` has no `=`"),
+                        Some(format!("write it as `{option} {form}`")),
                     )
                 })
         })
-        .collect::<Result<_, _>>()?;
-    let options = LoadOptions {
-        profile: args.profile.clone(),
-        set,
-    };
+        .collect()
+}
+
+pub(super) fn open(args: &PipelineArgs) -> Result<Opened, Failure> {
+    let options = load_options(args.profile.as_deref(), &args.values)?;
     let pipeline = spec::load(&args.file, &options)?;
     let graph = StageGraph::build(&pipeline).map_err(Failure::Graph)?;
     Ok(Opened { pipeline, graph })

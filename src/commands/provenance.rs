@@ -336,7 +336,7 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::{Durations, Origin};
+    use crate::artifact::{Origin, Timings};
     use crate::key::Fingerprint;
     use crate::stages::ArtifactKind;
 
@@ -373,7 +373,7 @@ mod tests {
             threads: 8,
             started: "2026-11-23T06:00:03Z".to_owned(),
             seconds: 75.04,
-            durations: Some(Durations {
+            durations: Some(Timings {
                 hashing_files: 1.25,
                 queued: 12.0,
                 hashing_inputs: 0.001,

@@ -1,29 +1,22 @@
 //! `ilm-pipe run`: bring a pipeline up to date and print its tables.
 
 use super::open::{Opened, open};
+use super::selection::targets;
 use crate::artifact::Store;
-use crate::cli::{ExitStatus, Failure, PipelineArgs, Printer, Settings};
+use crate::cli::{ExitStatus, Failure, PipelineArgs, Printer, RunArgs, Settings};
 use crate::clock;
-use crate::exec::{self, RunEvent, RunSettings, RunSummary, Signals};
+use crate::exec::{self, OnFailure, RunEvent, RunSettings, RunSummary, Signals};
 use crate::report::{HumanReporter, JsonLines, Reporter};
+use crate::spec::StageSpec;
 use crate::stages::ArtifactKind;
 use serde_json::{Map, Value, json};
 
 /// Stage names longer than this break the column rather than push it off the screen.
 const WIDEST_NAME: usize = 40;
 
-/// What was typed after `run`.
-pub(super) struct RunOptions {
-    pub(super) target: Vec<String>,
-    pub(super) jobs: Option<usize>,
-    pub(super) threads: Option<usize>,
-    pub(super) keep_going: bool,
-    pub(super) json: bool,
-}
-
 pub(super) fn run(
     args: &PipelineArgs,
-    options: &RunOptions,
+    options: &RunArgs,
     settings: &Settings,
     printer: Printer,
 ) -> Result<ExitStatus, Failure> {
@@ -36,12 +29,11 @@ pub(super) fn run(
         }
     }
     let opened = open(args)?;
-    let mut targets = Vec::new();
-    for name in &options.target {
-        targets.extend(opened.select(name)?);
-    }
     let store = Store::at(&settings.cache);
+    let targets = targets(options, &opened, &store, printer)?;
+    let gpus = gpus(options, &opened, settings)?;
     store.prepare()?;
+    store.sweep();
     let now = clock::since_epoch_ns();
     let run = format!(
         "{}-{}",
@@ -66,7 +58,12 @@ pub(super) fn run(
         command: settings.command.clone(),
         jobs: options.jobs.unwrap_or(settings.cores),
         threads: options.threads.unwrap_or(settings.cores),
-        keep_going: options.keep_going,
+        gpus,
+        on_failure: match (options.keep_going, options.fail_fast) {
+            (true, _) => OnFailure::KeepGoing,
+            (_, true) => OnFailure::Stop,
+            _ => OnFailure::Finish,
+        },
         targets,
     };
     let signals = Signals::take()?;
@@ -96,6 +93,28 @@ pub(super) fn run(
     })
 }
 
+/// The devices that stages may get; nobody looks for any when no stage asks for one.
+fn gpus(options: &RunArgs, opened: &Opened, settings: &Settings) -> Result<Vec<String>, Failure> {
+    let asked = |stage: &StageSpec| stage.execution.gpus > 0;
+    let gpus = match (&options.gpus, &settings.visible_gpus) {
+        (Some(list), _) => exec::listed_gpus(list),
+        _ if !opened.pipeline.stages.iter().any(asked) => Vec::new(),
+        (None, Some(list)) => exec::listed_gpus(list),
+        (None, None) => exec::machine_gpus(),
+    };
+    let twice = gpus
+        .iter()
+        .enumerate()
+        .find(|(at, id)| gpus[..*at].contains(id));
+    match twice {
+        None => Ok(gpus),
+        Some((_, id)) => Err(Failure::Usage(
+            format!("the GPU `{id}` is listed twice, but each is handed out once"),
+            None,
+        )),
+    }
+}
+
 /// Prints every table that no other stage reads.
 fn print_tables(
     opened: &Opened,
@@ -106,8 +125,8 @@ fn print_tables(
     for (index, record) in summary.records.iter().enumerate() {
         let Some(record) = record else { continue };
         if record.kind == ArtifactKind::Table && opened.graph.dependents(index).is_empty() {
-            let path = store.object_path(&record.output).join("table.txt");
-            printer.result(&fs_err::read_to_string(path)?)?;
+            let text = store.read_file(record, "table.txt")?;
+            printer.result(&String::from_utf8_lossy(&text))?;
         }
     }
     Ok(())

@@ -159,7 +159,9 @@ fn artifact(id: &str, record: &Record, store: &Store) -> Result<String, Failure>
     }
     if record.kind == ArtifactKind::Table {
         text.push('\n');
-        text.push_str(&fs_err::read_to_string(folder.join("table.txt"))?);
+        text.push_str(&String::from_utf8_lossy(
+            &store.read_file(record, "table.txt")?,
+        ));
     }
     Ok(text)
 }

@@ -1,6 +1,6 @@
 //! From what a source says to dense ids: filter, number, sort, store.
 
-use super::{DataError, Interactions, Item, User, k_core, read_items};
+use super::{DataError, Interactions, Item, ItemSort, User, k_core, read_items};
 use crate::formats::json;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,8 @@ pub struct RawFilm {
     pub tags: Vec<String>,
     /// See [`Item::traits`].
     pub traits: BTreeMap<String, Vec<String>>,
+    /// See [`Item::sort`].
+    pub sort: ItemSort,
 }
 
 /// A rating as its source tells it.
@@ -37,13 +39,24 @@ pub struct RawRating {
 }
 
 /// What a source says: films by ascending id, ratings in the order of the file. Every rating's film is among the
-/// films, and no user rates a film twice.
+/// films, and no user rates a film twice, except in sources that are sequences.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawCatalog {
     /// The films, by ascending id.
     pub films: Vec<RawFilm>,
     /// The ratings, in the order of the source.
     pub ratings: Vec<RawRating>,
+    /// What users and items are called, where the source's ids are no numbers.
+    pub names: Option<RawNames>,
+}
+
+/// The source's own ids: position -> text. Users and items of [`RawRating`] are positions in these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawNames {
+    /// Of the users.
+    pub users: Vec<String>,
+    /// Of the items.
+    pub items: Vec<String>,
 }
 
 /// Which interactions stay.
@@ -57,8 +70,8 @@ pub struct Filter {
 
 /// Users, items and interactions with dense ids.
 ///
-/// Ids are given in ascending order of the source's numeric ids, to users and items that have an interaction
-/// left. Interactions are sorted by (user, timestamp, line of the source): equal times keep the source's order.
+/// Ids are given in ascending order of the source's numeric ids (or, where those are names, in the order in which the
+/// reader met them), to users and items that have an interaction left. Interactions are sorted by (user, timestamp, line of the source): equal times keep the source's order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Catalog {
     /// The interactions.
@@ -109,6 +122,14 @@ impl Catalog {
             ratings: ratings.iter().map(|rating| rating.rating).collect(),
             timestamps: ratings.iter().map(|rating| rating.timestamp).collect(),
         };
+        let (user_names, item_names) = match raw.names {
+            Some(names) => (Some(names.users), Some(names.items)),
+            None => (None, None),
+        };
+        let name = |names: &Option<Vec<String>>, id: u32| match names {
+            Some(names) => names[id as usize].clone(),
+            None => id.to_string(),
+        };
         let items = raw
             .films
             .into_iter()
@@ -116,12 +137,13 @@ impl Catalog {
             .zip(0..)
             .map(|(film, item)| Item {
                 item,
-                raw_id: film.id.to_string(),
+                raw_id: name(&item_names, film.id),
                 title: film.title,
                 year: film.year,
                 genres: film.genres,
                 tags: film.tags,
                 traits: film.traits,
+                sort: film.sort,
             })
             .collect();
         let users = users
@@ -130,7 +152,7 @@ impl Catalog {
             .zip(0..)
             .map(|(id, user)| User {
                 user,
-                raw_id: id.to_string(),
+                raw_id: name(&user_names, *id),
             })
             .collect();
         Ok(Self {
@@ -164,6 +186,9 @@ impl Catalog {
         let cells = self.users.len() as f64 * self.items.len() as f64;
         let genres: BTreeSet<&String> = self.items.iter().flat_map(|item| &item.genres).collect();
         let tagged = self.items.iter().filter(|item| !item.tags.is_empty());
+        let untold = self.items.iter().filter(|item| {
+            item.title == item.raw_id && item.genres.is_empty() && item.tags.is_empty()
+        });
         let yearless = self.items.iter().filter(|item| item.year.is_none());
         let least = |ids: &[u32], len: usize| {
             let mut counts = vec![0u32; len];
@@ -188,6 +213,7 @@ impl Catalog {
             ("genres".to_owned(), genres.len().into()),
             ("items_with_tags".to_owned(), tagged.count().into()),
             ("items_without_year".to_owned(), yearless.count().into()),
+            ("items_without_text".to_owned(), untold.count().into()),
         ])
     }
 }
@@ -262,6 +288,7 @@ mod tests {
                     timestamp,
                 })
                 .collect(),
+            names: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::formats::FormatError;
 use crate::progress::Stopped;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How many problems of a file are shown; the rest is counted.
 pub(super) const SHOWN: usize = 10;
@@ -57,6 +57,18 @@ pub enum DataError {
         min_rating: f32,
         /// The parameter of that name.
         min_interactions: u32,
+    },
+    /// An index file of `OpenP5` does not number everything.
+    #[error("`{}` has no id for {total} of the {what} in `user_sequence.txt`: `{}`{}", path.display(), first.join("`, `"), if first.len() < *total { ", …" } else { "" })]
+    Unnumbered {
+        /// The index file.
+        path: PathBuf,
+        /// `users` or `items`.
+        what: &'static str,
+        /// The first ten without an id.
+        first: Vec<String>,
+        /// How many have none.
+        total: usize,
     },
     /// A Parquet file is damaged or has another schema.
     #[error("`{}`: {message}", path.display())]
@@ -118,6 +130,11 @@ impl Problems {
         }
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.total == 0
@@ -126,11 +143,6 @@ impl Problems {
     /// How many problems there are.
     pub fn total(&self) -> usize {
         self.total
-    }
-
-    /// Fails when something is wrong.
-    pub fn into_result(self) -> Result<(), Self> {
-        if self.is_empty() { Ok(()) } else { Err(self) }
     }
 }
 

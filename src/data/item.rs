@@ -23,8 +23,28 @@ pub struct Item {
     /// Normalised tags, most common first; may be empty.
     pub tags: Vec<String>,
     /// What only the demo catalogue knows: `mood`, `setting`, `hero` … (the keys are those of
-    /// [`super::demo::TRAITS`]). Empty for real data.
+    /// [`super::demo::TRAITS`]); a product's `brand`. Empty for other real data.
     pub traits: BTreeMap<String, Vec<String>>,
+    /// What it is. Not written where it is a film.
+    #[serde(default, skip_serializing_if = "ItemSort::is_film")]
+    pub sort: ItemSort,
+}
+
+/// What an item is, for its text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ItemSort {
+    /// A film: genres, a year.
+    #[default]
+    Film,
+    /// A product: [`Item::genres`] are its categories, broadest first. Its title is its id where the source has none.
+    Product,
+}
+
+impl ItemSort {
+    fn is_film(&self) -> bool {
+        *self == Self::Film
+    }
 }
 
 impl Item {
@@ -66,6 +86,9 @@ pub fn read_items(path: &Path) -> Result<Vec<Item>, DataError> {
 /// This is *the* text of an item: the semantic embedding and the item-text pairs of phase 1 read it. Every trait
 /// is told; a trait without a sentence of its own is added as `Name: values.`.
 pub fn describe(item: &Item) -> String {
+    if item.sort == ItemSort::Product {
+        return describe_product(item);
+    }
     let first = |name: &str, before: &str| {
         item.values(name)
             .first()
@@ -92,6 +115,34 @@ pub fn describe(item: &Item) -> String {
     for (name, values) in &item.traits {
         let told = TOLD.contains(&name.as_str()) || SENTENCES.iter().any(|(key, _)| key == name);
         if !told && !values.is_empty() {
+            sentences.push(format!("{}: {}.", upper_first(name), list(values)));
+        }
+    }
+    if !item.tags.is_empty() {
+        sentences.push(format!("Tags: {}.", item.tags.join(", ")));
+    }
+    sentences.join(" ")
+}
+
+/// Describes a product: "Title by Brand. Categories: Makeup, Nails. Tags: red." Of a product without a title (then it is
+/// called by its id) the id is left out where anything else is known: "A product by OPI. …".
+fn describe_product(item: &Item) -> String {
+    let brand = item.values("brand").join(", ");
+    let known = !brand.is_empty() || !item.genres.is_empty() || !item.tags.is_empty();
+    let name = if item.title != item.raw_id {
+        item.title.clone()
+    } else if known {
+        "A product".to_owned()
+    } else {
+        format!("Product {}", item.raw_id)
+    };
+    let by = if brand.is_empty() { "" } else { " by " };
+    let mut sentences = vec![format!("{name}{by}{brand}.")];
+    if !item.genres.is_empty() {
+        sentences.push(format!("Categories: {}.", item.genres.join(", ")));
+    }
+    for (name, values) in &item.traits {
+        if name != "brand" && !values.is_empty() {
             sentences.push(format!("{}: {}.", upper_first(name), list(values)));
         }
     }
@@ -168,6 +219,7 @@ mod tests {
             genres: Vec::new(),
             tags: Vec::new(),
             traits: BTreeMap::new(),
+            sort: ItemSort::Film,
         }
     }
 
@@ -208,6 +260,29 @@ mod tests {
             "Harbour is a warm and gentle drama film set in a fishing village. It follows a retired sailor who must \
              save the lighthouse and face a ruthless banker. Directed by Ilsa Morn. Weather: rain and fog."
         );
+    }
+
+    #[test]
+    fn a_product_is_told_by_brand_and_categories() {
+        let mut item = Item {
+            sort: ItemSort::Product,
+            genres: words(&["Makeup", "Nails"]),
+            ..bare("1")
+        };
+        assert_eq!(describe(&item), "A product. Categories: Makeup, Nails.");
+        item.traits.insert("brand".to_owned(), words(&["OPI"]));
+        item.title = "Nail Lacquer, Red".to_owned();
+        assert_eq!(
+            describe(&item),
+            "Nail Lacquer, Red by OPI. Categories: Makeup, Nails."
+        );
+        let nameless = Item {
+            sort: ItemSort::Product,
+            ..bare("1")
+        };
+        assert_eq!(describe(&nameless), "Product 1.");
+        let line = serde_json::to_string(&bare("Pi")).unwrap();
+        assert!(!line.contains("sort"), "{line}");
     }
 
     #[test]

@@ -13,10 +13,10 @@ mod parquet;
 pub mod raw;
 mod split;
 
-pub use catalog::{Catalog, Filter, RawCatalog, RawFilm, RawRating};
+pub use catalog::{Catalog, Filter, RawCatalog, RawFilm, RawNames, RawRating};
 pub use error::{DataError, Problems};
 pub use interactions::Interactions;
-pub use item::{Item, User, describe, read_items};
+pub use item::{Item, ItemSort, User, describe, read_items};
 pub use kcore::k_core;
 pub use parquet::{Cell, Columns, Table, read as read_parquet};
-pub use split::Split;
+pub use split::{LEAST_TO_SPLIT, Split};

@@ -102,6 +102,25 @@ pub fn t_interval(values: &[f64]) -> Option<Interval> {
     })
 }
 
+/// The interval of an estimate whose error has two independent parts with an interval each.
+///
+/// "Square and add" (MOVER; Zou & Donner 2008, Statistics in Medicine 27, eq. 1): the distances of each end from the
+/// estimate add as standard errors do, and lopsided intervals stay lopsided. An interval may be centred elsewhere than
+/// at the estimate; an end on the wrong side of it counts as no distance.
+pub(super) fn square_and_add(estimate: f64, parts: [Interval; 2]) -> Interval {
+    let root = |distances: [f64; 2]| {
+        distances
+            .map(|d| d.max(0.0).powi(2))
+            .iter()
+            .sum::<f64>()
+            .sqrt()
+    };
+    Interval {
+        low: estimate - root(parts.map(|part| estimate - part.low)),
+        high: estimate + root(parts.map(|part| part.high - estimate)),
+    }
+}
+
 /// Mean and sample standard deviation (`n − 1`).
 pub(super) fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
@@ -129,6 +148,16 @@ mod tests {
         assert!((found.low - 1.036757).abs() < 1e-5, "{found:?}");
         assert!((found.high - 4.963243).abs() < 1e-5, "{found:?}");
         assert_eq!(t_interval(&[1.0]), None);
+    }
+
+    #[test]
+    fn independent_errors_add_as_squares() {
+        let part = |low, high| Interval { low, high };
+        let joined = square_and_add(1.0, [part(0.7, 1.4), part(0.6, 1.3)]);
+        assert!((joined.low - 0.5).abs() < 1e-12 && (joined.high - 1.5).abs() < 1e-12);
+        // A part without any width changes nothing.
+        let joined = square_and_add(1.0, [part(0.7, 1.4), part(1.0, 1.0)]);
+        assert!((joined.low - 0.7).abs() < 1e-12 && (joined.high - 1.4).abs() < 1e-12);
     }
 
     #[test]

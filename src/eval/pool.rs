@@ -1,5 +1,16 @@
 //! Several runs of one column (seeds) as one.
+//!
+//! # Where the uncertainty comes from
+//!
+//! Every run is scored on the same films, so films and runs are crossed: another sample of films would change all runs
+//! alike, another set of seeds all films alike. With one run only the films are known to vary, and the interval is the
+//! bootstrap over them. With several it has two parts, joined as independent errors (`square_and_add`): the
+//! bootstrap over films of the runs' mean, and Student's t over the runs' means. Resampling the runs as well would not
+//! do: a bootstrap of two or three values is far too narrow (its variance is short by `1/n`, and it knows no t).
+//! Both parts contain the interaction of films and runs, which makes the whole a little too wide, never too narrow (as in
+//! two-way clustering without the subtracted term; Cameron, Gelbach & Miller 2011).
 
+use super::interval::square_and_add;
 use super::{EvalError, Interval, Scores, TaskScores, TaskValues, bootstrap_mean, t_interval};
 use std::collections::BTreeMap;
 
@@ -8,8 +19,8 @@ use std::collections::BTreeMap;
 pub struct Pooled {
     /// Each task with values averaged over the runs.
     pub tasks: Vec<TaskScores>,
-    /// Mean of tasks of each run, in the order given.
-    pub run_means: Vec<f64>,
+    /// Mean of each task, of each run, in the order given.
+    run_tasks: Vec<Vec<f64>>,
     /// Share of generations without any text, averaged over the runs.
     pub empty: f64,
     /// Share of distinct generations, averaged over the runs.
@@ -70,7 +81,10 @@ impl Pooled {
         let mean = |f: &dyn Fn(&Scores) -> f64| runs.iter().map(|run| f(run)).sum::<f64>() / count;
         Ok(Self {
             tasks,
-            run_means: runs.iter().map(|run| run.mean).collect(),
+            run_tasks: runs
+                .iter()
+                .map(|run| run.tasks.iter().map(|task| task.mean).collect())
+                .collect(),
             empty: mean(&|s| s.empty),
             distinct: mean(&|s| s.distinct),
             distinct_targets: first.distinct_targets,
@@ -93,8 +107,39 @@ impl Pooled {
         average(self.kept(keep).map(|task| task.floor))
     }
 
-    /// 95 % bootstrap interval over films of [`Pooled::mean`], with the runs averaged first.
+    /// The number of runs.
+    pub fn runs(&self) -> usize {
+        self.run_tasks.len()
+    }
+
+    /// Unweighted mean of the tasks that `keep` lets through, of each run in the order given.
+    pub fn run_means(&self, keep: &dyn Fn(&str) -> bool) -> Vec<f64> {
+        let kept: Vec<bool> = self.tasks.iter().map(|task| keep(&task.task)).collect();
+        self.run_tasks
+            .iter()
+            .filter_map(|means| {
+                let means = means.iter().zip(&kept).filter(|(_, kept)| **kept);
+                average(means.map(|(mean, _)| Some(*mean)))
+            })
+            .collect()
+    }
+
+    /// 95 % interval of [`Pooled::mean`]: over films, and with several runs over runs as well.
     pub fn interval(&self, keep: &dyn Fn(&str) -> bool, resamples: u32) -> Option<Interval> {
+        let films = self.interval_over_films(keep, resamples);
+        let runs = t_interval(&self.run_means(keep));
+        match (films, runs) {
+            (Some(films), Some(runs)) => Some(square_and_add(self.mean(keep)?, [films, runs])),
+            (films, runs) => films.or(runs),
+        }
+    }
+
+    /// 95 % bootstrap interval over films of [`Pooled::mean`], with the runs averaged first.
+    pub fn interval_over_films(
+        &self,
+        keep: &dyn Fn(&str) -> bool,
+        resamples: u32,
+    ) -> Option<Interval> {
         let films: Vec<Vec<u32>> = self.kept(keep).map(TaskScores::films).collect();
         let tasks: Vec<TaskValues<'_>> = self
             .kept(keep)
@@ -107,9 +152,9 @@ impl Pooled {
         bootstrap_mean(&tasks, resamples)
     }
 
-    /// 95 % interval over runs (Student's t of the runs' means); `None` with one run.
+    /// 95 % interval over runs (Student's t of the runs' means over all tasks); `None` with one run.
     pub fn interval_over_runs(&self) -> Option<Interval> {
-        t_interval(&self.run_means)
+        t_interval(&self.run_means(&|_| true))
     }
 
     /// The mean of all values of each film, over tasks and runs, by film.
@@ -140,6 +185,9 @@ fn average(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seed::Seed;
+    use rand::Rng as _;
+    use std::ops::Sub as _;
 
     fn scores(values: &[f64]) -> Scores {
         let n = values.len();
@@ -183,6 +231,55 @@ mod tests {
             (over_runs.high - (0.45 + 1.905930)).abs() < 1e-4,
             "{over_runs:?}"
         );
+    }
+
+    #[test]
+    fn the_interval_of_several_runs_covers_films_and_runs() {
+        // A true mean of 0.5; films, seeds and their interaction vary around it.
+        let mut rng = Seed::new(5).child("coverage").rng();
+        let mut normal = |deviation: f64| {
+            // The sum of twelve uniform numbers, less six, is close enough to normal.
+            (0..12)
+                .map(|_| rng.gen_range(0.0..1.0))
+                .sum::<f64>()
+                .sub(6.0)
+                * deviation
+        };
+        let (simulations, n_films, n_runs) = (300, 30, 3);
+        let (mut both, mut films_only) = (0, 0);
+        for _ in 0..simulations {
+            let films: Vec<f64> = (0..n_films).map(|_| normal(0.1)).collect();
+            let runs: Vec<Scores> = (0..n_runs)
+                .map(|_| {
+                    let seed = normal(0.05);
+                    let values: Vec<f64> = films
+                        .iter()
+                        .map(|film| 0.5 + film + seed + normal(0.05))
+                        .collect();
+                    scores(&values)
+                })
+                .collect();
+            let pooled = Pooled::new(&runs.iter().collect::<Vec<_>>()).unwrap();
+            let covers = |interval: Interval| interval.low <= 0.5 && 0.5 <= interval.high;
+            both += usize::from(covers(pooled.interval(&|_| true, 200).unwrap()));
+            films_only += usize::from(covers(pooled.interval_over_films(&|_| true, 200).unwrap()));
+        }
+        let rate = |covered: usize| covered as f64 / f64::from(simulations);
+        assert!(rate(both) > 0.93, "{}", rate(both));
+        assert!(rate(films_only) < 0.85, "{}", rate(films_only));
+    }
+
+    #[test]
+    fn one_run_has_the_interval_over_films() {
+        let run = scores(&[0.2, 0.4, 0.9]);
+        let pooled = Pooled::new(&[&run]).unwrap();
+        assert_eq!(
+            pooled.interval(&|_| true, 300),
+            pooled.interval_over_films(&|_| true, 300)
+        );
+        assert_eq!(pooled.interval_over_runs(), None);
+        assert_eq!(pooled.run_means(&|name| name == "pitch").len(), 1);
+        assert!(pooled.run_means(&|_| false).is_empty());
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use super::child::Exit;
 use super::event::StageOutcome;
+use super::evidence::Evidence;
 use super::protocol::{WorkerMessage, WorkerTask};
-use crate::artifact::{Durations, GitState, KeyLock, Origin, Record, Store, StoreError};
+use crate::artifact::{GitState, KeyLock, Origin, Record, Store, StoreError, Timings};
 use crate::clock::{self, Stopwatch};
 use crate::formats::json;
 use crate::key::{Fingerprint, Hash};
@@ -19,11 +20,11 @@ use std::sync::Arc;
 pub(super) struct Attempt {
     pub(super) key: Hash,
     fingerprint: Fingerprint,
-    sources: Vec<(PathBuf, Hash)>,
+    evidence: Evidence,
     output: PathBuf,
     started_ns: i128,
     pub(super) watch: Stopwatch,
-    durations: Durations,
+    durations: Timings,
     _lock: KeyLock,
 }
 
@@ -48,12 +49,13 @@ impl Attempt {
         stage: &StageSpec,
         key: Hash,
         fingerprint: Fingerprint,
-        sources: Vec<(PathBuf, Hash)>,
+        evidence: Evidence,
         inputs: BTreeMap<String, Vec<InputArtifact>>,
         lock: KeyLock,
-        before: Durations,
+        before: Timings,
     ) -> Result<(Self, WorkerTask), StoreError> {
         let (output, scratch) = site.store.begin(&key)?;
+        evidence.claim(&scratch)?;
         let absolute = |path: &Path| std::path::absolute(path).map_err(StoreError::from);
         let task = WorkerTask {
             stage: stage.id.clone(),
@@ -66,11 +68,12 @@ impl Attempt {
             scratch: absolute(&scratch)?,
             device: "cpu".to_owned(),
             runner: std::process::id(),
+            lock: lock.file(),
         };
         let attempt = Self {
             key,
             fingerprint,
-            sources,
+            evidence,
             output,
             started_ns: clock::since_epoch_ns(),
             watch: Stopwatch::start(),
@@ -98,32 +101,26 @@ impl Attempt {
                 return match other {
                     _ if timed_out => failed(format!(
                         "it took longer than its `timeout` of {}; what it saved is kept, so the next run goes on from there",
-                        clock::human(stage.timeout.unwrap_or_default().as_secs_f64())
+                        clock::human(stage.execution.timeout.unwrap_or_default().as_secs_f64())
                     )),
                     Some(WorkerMessage::Stopped) => Ok((StageOutcome::Stopped, None)),
-                    Some(WorkerMessage::Failed { text }) => failed(text.clone()),
+                    Some(WorkerMessage::Failed { text, .. }) => failed(text.clone()),
                     _ => failed(exit.explain()),
                 };
             }
         };
-        let now = match planner.source_hashes(stage, false) {
+        let now = match planner.sources(stage, false) {
             Ok(now) => now,
             Err(error) => {
                 site.store.abandon(&self.key)?;
-                return failed(error.to_string());
+                let why = std::error::Error::source(&error)
+                    .map_or_else(String::new, |source| format!(": {source}"));
+                return failed(format!("{error}{why}"));
             }
         };
-        if now != self.sources {
+        if let Some(contradiction) = self.evidence.contradiction(&now, site.store)? {
             site.store.abandon(&self.key)?;
-            let changed = self
-                .sources
-                .iter()
-                .find(|source| !now.contains(source))
-                .or_else(|| now.first())
-                .map_or_else(String::new, |(path, _)| path.display().to_string());
-            return failed(format!(
-                "`{changed}` changed while the stage read it, so the result is not recorded; run again"
-            ));
+            return failed(contradiction);
         }
         let summary = json::read(&self.output.join("summary.json")).unwrap_or_default();
         let (output, files) = match site.store.commit(&self.output) {
@@ -134,7 +131,11 @@ impl Attempt {
                 site.store.abandon(&self.key)?;
                 return failed(error.to_string());
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                // On a full disk, what is half-written only makes things worse.
+                let _ = site.store.abandon(&self.key);
+                return Err(error);
+            }
         };
         let seconds = self.watch.seconds();
         self.durations.committing = seconds - self.durations.running;
@@ -209,10 +210,4 @@ pub(super) fn inputs_of(
         }
     }
     Ok(inputs)
-}
-
-/// This machine's name.
-pub(super) fn host() -> String {
-    fs_err::read_to_string(Path::new("/proc/sys/kernel/hostname"))
-        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }

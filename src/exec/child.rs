@@ -1,13 +1,17 @@
 //! Starts a worker on this machine and turns its pipes into messages.
 
 use super::protocol::{WorkerMessage, WorkerTask};
-use super::signals::signal_group;
+use super::signals::{ask_group, kill_group, pass_on, wait_for_end};
+use super::tree::kill_tree;
+use crate::formats::checked;
+use crate::progress::Report;
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// Lines of standard error that are kept for the message about a crash.
@@ -27,7 +31,7 @@ pub(super) struct Exit {
 #[derive(Debug)]
 pub(super) enum FromWorker {
     /// A message of the stage at this position.
-    Report(usize, crate::progress::Report),
+    Report(usize, Report),
     /// The process is gone.
     Exit(usize, Exit),
 }
@@ -36,44 +40,83 @@ pub(super) enum FromWorker {
 #[derive(Debug)]
 pub(super) struct Worker {
     process: u32,
+    /// Whether the process is gone, so that its number may be another's. Signals are sent under this lock.
+    gone: Arc<Mutex<bool>>,
     watcher: Option<JoinHandle<()>>,
 }
 
+/// How one attempt is started.
+#[derive(Debug)]
+pub(super) struct Setting<'a> {
+    /// This program.
+    pub(super) program: &'a Path,
+    /// Threads of the worker.
+    pub(super) threads: usize,
+    /// The devices that it has for itself.
+    pub(super) gpus: &'a [String],
+    /// The key's log.
+    pub(super) log: PathBuf,
+    /// From 1; a retry goes on writing the log.
+    pub(super) attempt: u32,
+}
+
 impl Worker {
-    /// Starts a worker for the stage at `position`. `program` is this program.
+    /// Starts a worker for the stage at `position`.
     pub(super) fn start(
-        program: &PathBuf,
+        setting: &Setting<'_>,
         task: &WorkerTask,
-        threads: usize,
         position: usize,
-        log: PathBuf,
         sender: Sender<FromWorker>,
     ) -> std::io::Result<Self> {
-        let mut child = Command::new(program)
+        // The worker holds the lock of its key, too. No other thread starts processes, so no other worker gets it.
+        pass_on(task.lock, true);
+        let child = Command::new(setting.program)
             .arg("worker")
-            .env("RAYON_NUM_THREADS", threads.to_string())
+            .env("RAYON_NUM_THREADS", setting.threads.to_string())
+            // A stage that asked for no device sees none: it must not take what another has for itself.
+            .env("CUDA_VISIBLE_DEVICES", setting.gpus.join(","))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // A group of its own: Ctrl-C in the terminal reaches the runner only, which decides what stops how.
             .process_group(0)
-            .spawn()?;
+            .spawn();
+        pass_on(task.lock, false);
+        let mut child = child?;
         if let Some(mut stdin) = child.stdin.take() {
             let text = serde_json::to_vec(task).map_err(std::io::Error::from)?;
             // A worker that died at once is told by its exit, not by a broken pipe here.
             let _ = stdin.write_all(&text);
         }
         let process = child.id();
-        let watcher = std::thread::spawn(move || watch(child, position, &log, &sender));
+        let gone = Arc::new(Mutex::new(false));
+        let watched = Arc::clone(&gone);
+        let log = open_log(&setting.log, setting.attempt);
+        let watcher = std::thread::spawn(move || watch(child, position, log, &watched, &sender));
         Ok(Self {
             process,
+            gone,
             watcher: Some(watcher),
         })
     }
 
     /// Asks the worker to save its state and stop, or kills it with everything that it started.
     pub(super) fn stop(&self, kill: bool) {
-        signal_group(self.process, kill);
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if *gone {
+            return;
+        }
+        if kill {
+            kill_tree(self.process);
+            kill_group(self.process);
+        } else {
+            ask_group(self.process);
+        }
+    }
+
+    /// The number of the process.
+    pub(super) fn process(&self) -> u32 {
+        self.process
     }
 
     /// Waits for the thread that read its pipes.
@@ -84,7 +127,34 @@ impl Worker {
     }
 }
 
-fn watch(mut child: Child, position: usize, log: &PathBuf, sender: &Sender<FromWorker>) {
+/// A log that cannot be written must not lose the result.
+fn open_log(path: &Path, attempt: u32) -> Option<fs_err::File> {
+    if attempt == 1 {
+        return fs_err::File::create(path).ok();
+    }
+    let mut log = fs_err::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .ok()?;
+    let note = Report::Note {
+        text: format!("attempt {attempt}"),
+    };
+    log_line(&mut log, &note);
+    Some(log)
+}
+
+fn log_line(log: &mut fs_err::File, report: &Report) {
+    let _ = writeln!(log, "{}", checked::to_text(report).unwrap_or_default());
+}
+
+fn watch(
+    mut child: Child,
+    position: usize,
+    mut log: Option<fs_err::File>,
+    gone: &Mutex<bool>,
+    sender: &Sender<FromWorker>,
+) {
     let stderr = child.stderr.take();
     let errors = std::thread::spawn(move || {
         let mut lines = VecDeque::new();
@@ -101,8 +171,6 @@ fn watch(mut child: Child, position: usize, log: &PathBuf, sender: &Sender<FromW
         Vec::from(lines)
     });
     let mut last = None;
-    // A log that cannot be written must not lose the result.
-    let mut log = fs_err::File::create(log).ok();
     for line in child
         .stdout
         .take()
@@ -112,30 +180,28 @@ fn watch(mut child: Child, position: usize, log: &PathBuf, sender: &Sender<FromW
         let Ok(line) = line else { break };
         match serde_json::from_str(&line) {
             Ok(WorkerMessage::Report { report }) => {
-                if let (Some(log), false) = (
-                    &mut log,
-                    matches!(report, crate::progress::Report::Tick { .. }),
-                ) {
-                    let _ = writeln!(
-                        log,
-                        "{}",
-                        serde_json::to_string(&report).unwrap_or_default()
-                    );
+                if let (Some(log), false) = (&mut log, matches!(report, Report::Tick { .. })) {
+                    log_line(log, &report);
                 }
                 let _ = sender.send(FromWorker::Report(position, report));
             }
             Ok(message) => last = Some(message),
             Err(_) => {
                 if let Some(log) = &mut log {
-                    let _ = writeln!(log, "{line}");
+                    log_line(log, &Report::Note { text: line });
                 }
             }
         }
     }
     let stderr = errors.join().unwrap_or_default();
-    let status = child.wait();
-    // What the stage left behind in its process group ends with it.
-    signal_group(child.id(), true);
+    wait_for_end(child.id());
+    let status = {
+        let mut gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
+        // What the stage left behind in its process group ends with it.
+        kill_group(child.id());
+        *gone = true;
+        child.wait()
+    };
     let _ = sender.send(FromWorker::Exit(
         position,
         Exit {

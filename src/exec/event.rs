@@ -1,6 +1,6 @@
 //! Everything that can be known about a run, in order. Reporters and the event log see nothing else.
 
-use crate::artifact::{Damage, Durations, GitState};
+use crate::artifact::{Damage, GitState, Timings};
 use crate::key::{Fingerprint, Hash};
 use crate::plan::Cause;
 use crate::progress::Report;
@@ -50,6 +50,11 @@ pub enum RunEvent {
         /// What is wrong.
         damage: Damage,
     },
+    /// Something in the cache was damaged that is no result. It is not believed, and replaced.
+    CacheRepaired {
+        /// What was wrong, in words.
+        text: String,
+    },
     /// Another process is computing the same key; this one waits and then reuses the result.
     StageWaiting {
         /// The stage.
@@ -70,6 +75,12 @@ pub enum RunEvent {
         fingerprint: Fingerprint,
         /// Every reason.
         causes: Vec<Cause>,
+        /// 1, and one more for each retry.
+        #[serde(default = "first")]
+        attempt: u32,
+        /// The devices that it has for itself.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gpus: Vec<String>,
     },
     /// A worker reported something.
     StageReport {
@@ -77,6 +88,30 @@ pub enum RunEvent {
         stage: String,
         /// What.
         report: Report,
+    },
+    /// A running stage takes long, or has said nothing for long.
+    StageSlow {
+        /// The stage.
+        stage: String,
+        /// Seconds since its start.
+        seconds: f64,
+        /// By what measure.
+        slowness: Slowness,
+    },
+    /// An attempt failed; the stage starts again after a wait, unless the run ends before.
+    StageRetrying {
+        /// The stage.
+        stage: String,
+        /// The attempt that failed, from 1.
+        attempt: u32,
+        /// Attempts in all, when each fails.
+        attempts: u32,
+        /// Why it failed.
+        reason: String,
+        /// Seconds that the attempt took.
+        seconds: f64,
+        /// Seconds until the next one.
+        wait_seconds: f64,
     },
     /// A stage ended.
     StageEnded {
@@ -93,6 +128,11 @@ pub enum RunEvent {
         stage: String,
         /// The stages that it needed.
         by: Vec<String>,
+    },
+    /// Running stages save their state and stop, because a stage failed and that was asked for.
+    FailingFast {
+        /// The stage that failed.
+        stage: String,
     },
     /// A person asked the run to stop.
     Stopping {
@@ -118,6 +158,31 @@ pub enum RunEvent {
     },
 }
 
+fn first() -> u32 {
+    1
+}
+
+/// By what measure a running stage is slow.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "measure", rename_all = "kebab-case")]
+pub enum Slowness {
+    /// It has run for longer than its `slow`.
+    Limit {
+        /// That time.
+        seconds: f64,
+    },
+    /// It takes far longer than its last success.
+    Usual {
+        /// What that took.
+        seconds: f64,
+    },
+    /// It has not reported anything.
+    Silent {
+        /// For so long.
+        seconds: f64,
+    },
+}
+
 /// How a stage ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
@@ -132,7 +197,7 @@ pub enum StageOutcome {
         summary: serde_json::Map<String, serde_json::Value>,
         /// Where the time went.
         #[serde(default)]
-        durations: Option<Durations>,
+        durations: Option<Timings>,
     },
     /// It said why it could not.
     Failed {

@@ -29,6 +29,8 @@ pub struct WorkerTask {
     pub device: String,
     /// Process id of the runner: a worker does not outlive it.
     pub runner: u32,
+    /// The open file that holds the lock of the key: locked until runner and worker are both gone.
+    pub lock: i32,
 }
 
 /// What a worker says.
@@ -49,6 +51,9 @@ pub enum WorkerMessage {
     Failed {
         /// Why.
         text: String,
+        /// Whether it would fail again for the same reason, whatever else changes.
+        #[serde(default)]
+        lasting: bool,
     },
     /// It was asked to stop and did.
     Stopped,

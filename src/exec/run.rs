@@ -1,24 +1,28 @@
-//! The loop of a run: decide, start, listen, until nothing is left to do.
+//! A run: what it is told, how it ends, and the loop between.
+//!
+//! The loop decides ([`super::judge`]), starts ([`super::start`]), listens ([`super::hear`]) and watches
+//! ([`super::watch`]), until nothing is left to do.
 
-use super::attempt::{Attempt, Site, host, inputs_of};
-use super::child::{FromWorker, Worker};
-use super::event::{RunEvent, StageOutcome};
+use super::attempt::Site;
+use super::child::FromWorker;
+use super::durations::Durations;
+use super::event::RunEvent;
 use super::git::GitProbe;
-use super::schedule::{Resources, Taken, machine_memory};
+use super::ready::ReadyQueue;
+use super::resources::{Resources, machine_memory};
 use super::signals::Signals;
-use crate::artifact::{Durations, Record, Store, StoreError};
+use super::states::States;
+use crate::artifact::{Record, Store, StoreError};
 use crate::clock::Stopwatch;
 use crate::graph::StageGraph;
-use crate::key::{Fingerprint, Hash};
-use crate::plan::{Cause, PlanError, Planner, Resolved, Verdict};
+use crate::plan::{PlanError, Planner, Resolved};
 use crate::spec::Pipeline;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// How often a stage looks whether another process has finished its key, and the loop looks at time limits.
+/// How often the loop looks at signals, time limits, waits and keys that other processes compute.
 const POLL: Duration = Duration::from_millis(50);
 
 /// How a run is done; nothing here changes a result.
@@ -36,10 +40,24 @@ pub struct RunSettings {
     pub jobs: usize,
     /// Threads of each worker.
     pub threads: usize,
-    /// Run what can still run after a stage failed.
-    pub keep_going: bool,
-    /// Only these stages and what they need; empty for all.
-    pub targets: Vec<usize>,
+    /// Ids of the GPUs that stages may get.
+    pub gpus: Vec<String>,
+    /// What a failure means for the rest.
+    pub on_failure: OnFailure,
+    /// Only these stages and what they need; all without it.
+    pub targets: Option<Vec<usize>>,
+}
+
+/// What happens to the rest of a run when a stage fails. As with Make, nothing new is started unless asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// What runs goes on to its end; nothing new starts.
+    #[default]
+    Finish,
+    /// What does not need the failed stage runs all the same.
+    KeepGoing,
+    /// What runs saves its state and stops at once.
+    Stop,
 }
 
 /// How a run ended.
@@ -73,57 +91,72 @@ pub enum ExecError {
     /// A worker could not be started.
     #[error("a worker process could not be started")]
     Start(#[source] std::io::Error),
-}
-
-enum State {
-    /// Not wanted in this run.
-    Unwanted,
-    /// Waits for its inputs, or to be judged.
-    Waiting,
-    /// To be started.
-    Ready {
-        key: Hash,
-        fingerprint: Box<Fingerprint>,
-        causes: Vec<Cause>,
-        /// Since when, and how long the verdict took.
-        since: Stopwatch,
-        judging: f64,
-        /// Another process has the key's lock, and a person was told.
-        told: bool,
+    /// Stages ask for more GPUs than there are.
+    #[error("{}", gpus_message(stages, *there))]
+    Gpus {
+        /// The stages and how many they ask for.
+        stages: Vec<(String, usize)>,
+        /// How many there are.
+        there: usize,
     },
-    Running(Box<Attempt>, Worker, Taken, Limit),
-    Done,
-    Failed,
-    Stopped,
 }
 
-struct Limit {
-    seconds: Option<f64>,
-    reached: bool,
+fn gpus_message(stages: &[(String, usize)], there: usize) -> String {
+    let asked: Vec<String> = stages
+        .iter()
+        .map(|(stage, gpus)| format!("stage `{stage}` asks for {gpus}"))
+        .collect();
+    let there = match there {
+        0 => "there is none".to_owned(),
+        1 => "there is 1".to_owned(),
+        n => format!("there are {n}"),
+    };
+    format!("not enough GPUs: {}, but {there}", asked.join(", "))
 }
 
-struct Loop<'a> {
-    site: Site<'a>,
-    settings: &'a RunSettings,
-    graph: &'a StageGraph,
-    planner: Planner<'a>,
-    states: Vec<State>,
-    records: Vec<Option<Arc<Record>>>,
-    resolved: Vec<Option<Resolved>>,
+impl ExecError {
+    /// What to do next.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Plan(error) => error.hint(),
+            Self::Gpus { .. } => Some(
+                "devices are those of `--gpus 0,1`, or else of CUDA_VISIBLE_DEVICES, or else all of the machine's",
+            ),
+            Self::Store(_) | Self::Start(_) => None,
+        }
+    }
+}
+
+/// The state of the loop.
+pub(super) struct Loop<'a> {
+    pub(super) site: Site<'a>,
+    pub(super) settings: &'a RunSettings,
+    pub(super) graph: &'a StageGraph,
+    pub(super) planner: Planner<'a>,
+    pub(super) states: States,
+    pub(super) queue: ReadyQueue,
+    pub(super) resources: Resources,
+    pub(super) durations: Durations<'a>,
+    /// How urgent each stage is: seconds of the longest chain that starts with it. Known once there is a choice.
+    pub(super) priorities: Option<Vec<f64>>,
+    pub(super) records: Vec<Option<Arc<Record>>>,
+    pub(super) resolved: Vec<Option<Resolved>>,
     /// Whether this process hashed every byte of the stage's artifact, or made it.
-    verified: Vec<bool>,
+    pub(super) verified: Vec<bool>,
     /// Each stage is counted once, as ran or as fresh, also when damage made it run twice.
-    ran: Vec<bool>,
-    /// Stages on the longest way from each stage to the end.
-    priorities: Vec<f64>,
-    resources: Resources,
+    pub(super) ran: Vec<bool>,
     events: &'a mut dyn FnMut(&RunEvent),
-    sender: Sender<FromWorker>,
+    pub(super) sender: Sender<FromWorker>,
     receiver: Receiver<FromWorker>,
     /// 0: going on; 1: running stages save and stop; 2: they are killed.
-    stopping: u8,
-    git: GitProbe,
-    saved_seconds: f64,
+    pub(super) stopping: u8,
+    /// Whether every child of this process is a worker or was left behind by one.
+    pub(super) adopts: bool,
+    /// Whether to look for stages that ask for more GPUs than there are before another one starts.
+    pub(super) check_gpus: bool,
+    pub(super) watch: Stopwatch,
+    pub(super) git: GitProbe,
+    pub(super) saved_seconds: f64,
 }
 
 /// Brings a pipeline's stages up to date.
@@ -137,7 +170,9 @@ pub fn execute(
 ) -> Result<RunSummary, ExecError> {
     let n = pipeline.stages.len();
     let (sender, receiver) = channel();
-    let watch = Stopwatch::start();
+    let (signals, adopts) = signals.into_parts();
+    let memory = machine_memory();
+    let gpus = settings.gpus.clone();
     let mut this = Loop {
         site: Site {
             pipeline,
@@ -152,25 +187,25 @@ pub fn execute(
         settings,
         graph,
         planner: Planner::new(pipeline, store, &settings.project),
-        states: wanted(graph, n, &settings.targets),
+        states: States::new(graph, settings.targets.as_deref()),
+        queue: ReadyQueue::default(),
+        resources: Resources::new(settings.jobs, memory, gpus, &pipeline.groups),
+        durations: Durations::new(pipeline, store),
+        priorities: None,
         records: vec![None; n],
         resolved: vec![None; n],
         verified: vec![false; n],
         ran: vec![false; n],
-        priorities: graph.critical_path(|_| 1.0),
-        resources: Resources::new(settings.jobs, machine_memory()),
         events,
         sender,
         receiver,
         stopping: 0,
+        adopts,
+        check_gpus: true,
+        watch: Stopwatch::start(),
         git: GitProbe::default(),
         saved_seconds: 0.0,
     };
-    let stages = this
-        .states
-        .iter()
-        .filter(|s| !matches!(s, State::Unwanted))
-        .count();
     this.tell(&RunEvent::RunStarted {
         format: 1,
         run: settings.run.clone(),
@@ -178,9 +213,12 @@ pub fn execute(
         profile: pipeline.profile.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         command: settings.command.clone(),
-        stages,
+        stages: this.states.wanted(),
     });
-    let outcome = this.go(&signals.into_receiver());
+    for text in this.planner.take_notices() {
+        this.tell(&RunEvent::CacheRepaired { text });
+    }
+    let outcome = this.go(&signals);
     if outcome.is_err() {
         this.kill_all();
     }
@@ -193,23 +231,24 @@ pub fn execute(
         failed: summary.failed,
         blocked: summary.blocked,
         stopped: summary.stopped,
-        seconds: watch.seconds(),
+        seconds: this.watch.seconds(),
         saved_seconds: this.saved_seconds,
     });
     Ok(summary)
 }
 
 impl Loop<'_> {
-    fn tell(&mut self, event: &RunEvent) {
+    pub(super) fn tell(&mut self, event: &RunEvent) {
         (self.events)(event);
     }
 
-    fn id(&self, index: usize) -> String {
+    pub(super) fn id(&self, index: usize) -> String {
         self.site.pipeline.stages[index].id.clone()
     }
 
     fn go(&mut self, signals: &Receiver<()>) -> Result<(), ExecError> {
         let mut to_judge: Vec<usize> = self.graph.order().to_vec();
+        let mut looked = Stopwatch::start();
         loop {
             self.listen_to_signals(signals);
             while !to_judge.is_empty() {
@@ -221,377 +260,41 @@ impl Loop<'_> {
             if !to_judge.is_empty() {
                 continue;
             }
-            let busy = self.states.iter().any(|s| matches!(s, State::Running(..)));
-            let waiting =
-                self.may_start() && self.states.iter().any(|s| matches!(s, State::Ready { .. }));
-            if !busy && !waiting {
+            if !self.may_start() {
+                self.give_up_retries();
+            }
+            if self.is_over() {
                 return Ok(());
             }
             match self.receiver.recv_timeout(POLL) {
                 Ok(message) => to_judge = self.hear(message)?,
-                Err(RecvTimeoutError::Timeout) => self.watch_limits(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-        }
-    }
-
-    fn may_start(&self) -> bool {
-        let failed = self.states.iter().any(|s| matches!(s, State::Failed));
-        self.stopping == 0 && (self.settings.keep_going || !failed)
-    }
-
-    fn listen_to_signals(&mut self, signals: &Receiver<()>) {
-        loop {
-            match signals.try_recv() {
-                Ok(()) => {
-                    self.stopping = (self.stopping + 1).min(2);
-                    let at_once = self.stopping == 2;
-                    self.tell(&RunEvent::Stopping { at_once });
-                    for state in &self.states {
-                        if let State::Running(_, worker, ..) = state {
-                            worker.stop(at_once);
-                        }
-                    }
-                }
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            // By the clock: a stage that talks without a pause must not outrun its limits.
+            if looked.elapsed() >= POLL {
+                looked = Stopwatch::start();
+                self.look_at_running();
+                self.look_at_waiting();
             }
         }
     }
 
-    /// Judges a stage whose inputs are all there; the stages after a fresh one are then to be judged.
-    fn judge(&mut self, index: usize, to_judge: &mut Vec<usize>) -> Result<(), ExecError> {
-        if !matches!(self.states[index], State::Waiting) {
-            return Ok(());
-        }
-        let inputs = self.graph.inputs(index);
-        if inputs.iter().any(|&input| self.resolved[input].is_none()) {
-            return Ok(());
-        }
-        let stage = &self.site.pipeline.stages[index];
-        let watch = Stopwatch::start();
-        match self.planner.judge(stage, inputs, &self.resolved)? {
-            Verdict::Fresh { record } => {
-                self.saved_seconds += record.origin.seconds;
-                self.tell(&RunEvent::StageFresh {
-                    stage: self.id(index),
-                    key: record.key,
-                    output: record.output,
-                    saved_seconds: record.origin.seconds,
-                });
-                self.complete(index, record, to_judge)?;
-            }
-            Verdict::Dirty {
-                key,
-                fingerprint,
-                causes,
-                ..
-            } => {
-                self.states[index] = State::Ready {
-                    key,
-                    fingerprint: Box::new(fingerprint),
-                    causes,
-                    since: Stopwatch::start(),
-                    judging: watch.seconds(),
-                    told: false,
-                };
-            }
-            // Every input is resolved.
-            Verdict::Pending { .. } => {}
-        }
-        Ok(())
+    /// Whether new stages may still be started.
+    pub(super) fn may_start(&self) -> bool {
+        let keep_going = self.settings.on_failure == OnFailure::KeepGoing;
+        self.stopping == 0 && (keep_going || !self.states.any_failed())
     }
 
-    fn complete(
-        &mut self,
-        index: usize,
-        record: Arc<Record>,
-        to_judge: &mut Vec<usize>,
-    ) -> Result<(), ExecError> {
-        let stage = &self.site.pipeline.stages[index];
-        // On a read-only cache a fresh pipeline can still be read; only the memory of "before" is lost.
-        let noted = self.planner.note_last(&stage.id, record.key);
-        if self.ran[index] {
-            noted?;
-        }
-        self.resolved[index] = Some(Resolved::of(&record));
-        self.records[index] = Some(record);
-        self.states[index] = State::Done;
-        to_judge.extend_from_slice(self.graph.dependents(index));
-        Ok(())
-    }
-
-    /// Starts what is ready and fits. Returns stages that have to be judged again.
-    fn start_ready(&mut self) -> Result<Vec<usize>, ExecError> {
-        if !self.may_start() {
-            return Ok(Vec::new());
-        }
-        let mut ready: Vec<usize> = (0..self.states.len())
-            .filter(|&index| matches!(self.states[index], State::Ready { .. }))
-            .collect();
-        ready.sort_by(|&a, &b| {
-            self.priorities[b]
-                .total_cmp(&self.priorities[a])
-                .then(a.cmp(&b))
-        });
-        for index in ready {
-            let stage = &self.site.pipeline.stages[index];
-            let Some(taken) = self.resources.take(stage) else {
-                continue;
-            };
-            let watch = Stopwatch::start();
-            let damaged = self.check_inputs(index)?;
-            if !damaged.is_empty() {
-                self.resources.give_back(&taken);
-                return Ok(damaged);
-            }
-            if let Some(again) = self.start(index, taken, watch.seconds())? {
-                return Ok(vec![again]);
-            }
-        }
-        Ok(Vec::new())
-    }
-
-    /// Hashes the artifacts that a stage is about to read. The stages whose artifacts are damaged run again.
-    fn check_inputs(&mut self, index: usize) -> Result<Vec<usize>, ExecError> {
-        let mut damaged = Vec::new();
-        for &input in self.graph.inputs(index) {
-            if self.verified[input] {
-                continue;
-            }
-            let Some(record) = self.records[input].clone() else {
-                continue;
-            };
-            match self.site.store.verify(&record)? {
-                None => self.verified[input] = true,
-                Some(damage) => {
-                    self.tell(&RunEvent::StageDamaged {
-                        stage: self.id(input),
-                        damage: damage.clone(),
-                    });
-                    self.planner.note_damage(record.key, Some(damage));
-                    self.resolved[input] = None;
-                    self.records[input] = None;
-                    self.states[input] = State::Waiting;
-                    damaged.push(input);
-                }
-            }
-        }
-        if !damaged.is_empty() {
-            self.states[index] = State::Waiting;
-        }
-        Ok(damaged)
-    }
-
-    /// Starts one stage, whose inputs took `hashing` seconds to hash just now. Returns it when it has to be judged
-    /// again, because another process made its result.
-    fn start(
-        &mut self,
-        index: usize,
-        taken: Taken,
-        hashing: f64,
-    ) -> Result<Option<usize>, ExecError> {
-        let State::Ready {
-            key,
-            fingerprint,
-            causes,
-            since,
-            judging,
-            told,
-        } = std::mem::replace(&mut self.states[index], State::Waiting)
-        else {
-            return Ok(None);
-        };
-        let stage = &self.site.pipeline.stages[index];
-        let Some(lock) = self.site.store.try_lock(&key)? else {
-            self.resources.give_back(&taken);
-            if !told {
-                self.tell(&RunEvent::StageWaiting {
-                    stage: self.id(index),
-                    key,
-                });
-            }
-            self.states[index] = State::Ready {
-                key,
-                fingerprint,
-                causes,
-                since,
-                judging,
-                told: true,
-            };
-            return Ok(None);
-        };
-        // Between the verdict and the lock another process may have made the result.
-        let inputs = self.graph.inputs(index);
-        if let Verdict::Fresh { .. } = self.planner.judge(stage, inputs, &self.resolved)? {
-            self.resources.give_back(&taken);
-            return Ok(Some(index));
-        }
-        let sources = self.planner.source_hashes(stage, true)?;
-        let input_artifacts = inputs_of(&self.site, stage, inputs, &self.records)?;
-        let before = Durations {
-            hashing_files: judging,
-            queued: (since.seconds() - hashing).max(0.0),
-            hashing_inputs: hashing,
-            ..Durations::default()
-        };
-        let (attempt, task) = Attempt::begin(
-            &self.site,
-            stage,
-            key,
-            (*fingerprint).clone(),
-            sources,
-            input_artifacts,
-            lock,
-            before,
-        )?;
-        self.git.begin(&self.site.pipeline.file);
-        let worker = Worker::start(
-            &self.settings.program,
-            &task,
-            self.settings.threads,
-            index,
-            self.site.store.log_path(&key),
-            self.sender.clone(),
-        )
-        .map_err(ExecError::Start)?;
-        let limit = Limit {
-            seconds: stage.timeout.map(|time| time.as_secs_f64()),
-            reached: false,
-        };
-        self.states[index] = State::Running(Box::new(attempt), worker, taken, limit);
-        self.tell(&RunEvent::StageStarted {
-            stage: stage.id.clone(),
-            kind: stage.kind.name.to_owned(),
-            key,
-            fingerprint: *fingerprint,
-            causes,
-        });
-        Ok(None)
-    }
-
-    /// Takes a worker's message. Returns stages that have to be judged.
-    fn hear(&mut self, message: FromWorker) -> Result<Vec<usize>, ExecError> {
-        let mut to_judge = Vec::new();
-        match message {
-            FromWorker::Report(index, report) => self.tell(&RunEvent::StageReport {
-                stage: self.id(index),
-                report,
-            }),
-            FromWorker::Exit(index, exit) => {
-                let State::Running(attempt, worker, taken, limit) =
-                    std::mem::replace(&mut self.states[index], State::Failed)
-                else {
-                    return Ok(to_judge);
-                };
-                worker.join();
-                self.resources.give_back(&taken);
-                let stage = &self.site.pipeline.stages[index];
-                let key = attempt.key;
-                let watch = attempt.watch;
-                if let Some(git) = self.git.news() {
-                    self.site.git = Some(git.clone());
-                    self.tell(&RunEvent::GitRead { git });
-                }
-                let killed = self.stopping > 0 && exit.last.is_none();
-                let (outcome, record) =
-                    attempt.finish(&self.site, stage, &exit, &mut self.planner, limit.reached)?;
-                let outcome = if killed {
-                    StageOutcome::Stopped
-                } else {
-                    outcome
-                };
-                if outcome == StageOutcome::Stopped {
-                    self.states[index] = State::Stopped;
-                }
-                self.tell(&RunEvent::StageEnded {
-                    stage: self.id(index),
-                    outcome,
-                    seconds: watch.seconds(),
-                });
-                if let Some(record) = record {
-                    self.planner.note_damage(key, None);
-                    self.verified[index] = true;
-                    self.ran[index] = true;
-                    self.complete(index, record, &mut to_judge)?;
-                }
-            }
-        }
-        Ok(to_judge)
-    }
-
-    fn watch_limits(&mut self) {
-        for state in &mut self.states {
-            if let State::Running(attempt, worker, _, limit) = state {
-                if !limit.reached && limit.seconds.is_some_and(|s| attempt.watch.seconds() > s) {
-                    limit.reached = true;
-                    worker.stop(true);
-                }
-            }
-        }
-    }
-
-    fn kill_all(&mut self) {
-        for state in &mut self.states {
-            if let State::Running(_, worker, ..) = std::mem::replace(state, State::Stopped) {
-                worker.stop(true);
-                worker.join();
-            }
-        }
-    }
-
-    fn summarise(&mut self) -> RunSummary {
-        let mut summary = RunSummary {
-            records: self.records.clone(),
-            ran: 0,
-            fresh: 0,
-            failed: 0,
-            blocked: 0,
-            stopped: 0,
-            interrupted: self.stopping > 0,
-        };
-        let mut blocked = BTreeMap::new();
-        for (index, state) in self.states.iter().enumerate() {
-            match state {
-                State::Unwanted => {}
-                State::Done if self.ran[index] => summary.ran += 1,
-                State::Done => summary.fresh += 1,
-                State::Failed => summary.failed += 1,
-                State::Stopped => summary.stopped += 1,
-                State::Waiting | State::Ready { .. } | State::Running(..) => {
-                    summary.blocked += 1;
-                    let by = self
-                        .graph
-                        .inputs(index)
-                        .iter()
-                        .filter(|&&input| self.resolved[input].is_none())
-                        .map(|&input| self.site.pipeline.stages[input].id.clone())
-                        .collect::<Vec<_>>();
-                    blocked.insert(index, by);
-                }
-            }
-        }
-        for (index, by) in blocked {
-            self.tell(&RunEvent::StageBlocked {
-                stage: self.id(index),
-                by,
-            });
-        }
-        summary
+    fn is_over(&self) -> bool {
+        let states = &self.states;
+        let to_come =
+            !self.queue.is_empty() || !states.elsewhere.is_empty() || !states.retrying.is_empty();
+        states.running.is_empty() && !(to_come && self.may_start())
     }
 }
 
-/// All stages wait, or only the targets and what they need.
-fn wanted(graph: &StageGraph, n: usize, targets: &[usize]) -> Vec<State> {
-    if targets.is_empty() {
-        return (0..n).map(|_| State::Waiting).collect();
-    }
-    let mut states: Vec<State> = (0..n).map(|_| State::Unwanted).collect();
-    for index in graph
-        .ancestors(targets)
-        .into_iter()
-        .chain(targets.iter().copied())
-    {
-        states[index] = State::Waiting;
-    }
-    states
+fn host() -> String {
+    fs_err::read_to_string(Path::new("/proc/sys/kernel/hostname"))
+        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }

@@ -1,11 +1,11 @@
 //! The worker's side: read the task, run the stage, say what happens.
 
 use super::protocol::{WorkerMessage, WorkerTask};
-use super::signals;
+use super::{signals, tree};
 use crate::clock::Stopwatch;
 use crate::progress::{Progress, Report, Stopped};
 use crate::seed::Seed;
-use crate::stages::{self, StageContext};
+use crate::stages::{self, StageContext, StageError};
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 
@@ -19,7 +19,9 @@ const MEMORY_EVERY: f64 = 2.0;
 pub fn work(input: &mut dyn Read, output: &mut dyn Write) -> std::io::Result<bool> {
     let task: WorkerTask = serde_json::from_reader(input)?;
     signals::die_with(task.runner)?;
-    let stop = signals::stop_flag()?;
+    signals::pass_on(task.lock, false);
+    signals::adopt_orphans()?;
+    let stop = signals::stop_flag(task.runner)?;
     let progress = LineProgress {
         output: RefCell::new(output),
         stop: &|| stop.load(std::sync::atomic::Ordering::Relaxed),
@@ -29,21 +31,29 @@ pub fn work(input: &mut dyn Read, output: &mut dyn Write) -> std::io::Result<boo
         last_memory: Cell::new(0.0),
     };
     let outcome = run(&task, &progress);
+    // What the stage left running must not write to the artifact any more.
+    tree::kill_below(std::process::id());
+    let asked = stop.load(std::sync::atomic::Ordering::Relaxed);
     let message = match outcome {
         Ok(()) => WorkerMessage::Done {
             peak_memory: peak_memory(),
         },
-        Err(_) if progress.stopped.get() => WorkerMessage::Stopped,
-        Err(text) => WorkerMessage::Failed { text },
+        Err(_) if progress.stopped.get() || asked => WorkerMessage::Stopped,
+        Err(error) => WorkerMessage::Failed {
+            text: error.chain(),
+            lasting: error.is_lasting(),
+        },
     };
     progress.send(&message)?;
     Ok(matches!(message, WorkerMessage::Done { .. }))
 }
 
-fn run(task: &WorkerTask, progress: &dyn Progress) -> Result<(), String> {
-    let kind = stages::find(&task.kind)
-        .ok_or_else(|| format!("this program knows no kind `{}`", task.kind))?;
-    let stage = (kind.from_json)(task.params.clone()).map_err(|error| error.to_string())?;
+fn run(task: &WorkerTask, progress: &dyn Progress) -> Result<(), StageError> {
+    let kind = stages::find(&task.kind).ok_or_else(|| {
+        StageError::message(format!("this program knows no kind `{}`", task.kind)).lasting()
+    })?;
+    let stage =
+        (kind.from_json)(task.params.clone()).map_err(|error| StageError::from(error).lasting())?;
     let context = StageContext {
         inputs: task.inputs.clone(),
         project: task.project.clone(),
@@ -53,7 +63,7 @@ fn run(task: &WorkerTask, progress: &dyn Progress) -> Result<(), String> {
         device: task.device.clone(),
         progress,
     };
-    stage.run(&context).map_err(|error| error.chain())
+    stage.run(&context)
 }
 
 struct LineProgress<'a> {

@@ -1,7 +1,8 @@
-//! Open file formats: JSON lines for records, safetensors for arrays.
+//! Open file formats: JSON lines for records, safetensors for arrays, checked JSON for what the cache must believe.
 //!
 //! Parquet lives in [`crate::data`], beside the schema it stores.
 
+pub mod checked;
 pub mod json;
 pub mod tensors;
 

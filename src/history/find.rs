@@ -1,7 +1,7 @@
 //! Which runs there are, and which one a person means.
 
 use super::HistoryError;
-use super::log::Line;
+use super::log::{Line, parse};
 use crate::artifact::Store;
 use crate::exec::RunEvent;
 use serde::Serialize;
@@ -85,7 +85,7 @@ fn line(path: &Path) -> Option<RunLine> {
     let mut file = BufReader::new(fs_err::File::open(path).ok()?);
     let mut first = Vec::new();
     file.read_until(b'\n', &mut first).ok()?;
-    let first: Line = serde_json::from_slice(&first).ok()?;
+    let first: Line = parse(first.trim_ascii_end())?;
     let RunEvent::RunStarted {
         pipeline,
         profile,
@@ -105,7 +105,7 @@ fn line(path: &Path) -> Option<RunLine> {
     let end = tail
         .split(|&byte| byte == b'\n')
         .rfind(|line| !line.is_empty())
-        .and_then(|line| serde_json::from_slice::<Line>(line).ok())
+        .and_then(parse::<Line>)
         .and_then(|line| match line.event {
             RunEvent::RunEnded {
                 ran,

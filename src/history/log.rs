@@ -3,7 +3,9 @@
 use super::HistoryError;
 use crate::clock;
 use crate::exec::RunEvent;
+use crate::formats::checked;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
@@ -38,6 +40,16 @@ pub(super) struct Line {
     pub(super) event: RunEvent,
 }
 
+/// Reads a line. One whose check says that it is not as it was written is not believed; those of older programs have
+/// none.
+pub(super) fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+    let checked = line.starts_with(b"{\"check\":");
+    if checked && !checked::is_intact(line) {
+        return None;
+    }
+    serde_json::from_slice(line).ok()
+}
+
 impl RunLog {
     /// Reads the log of the run `run` at `path`.
     pub fn read(run: &str, path: &Path) -> Result<Self, HistoryError> {
@@ -49,7 +61,7 @@ impl RunLog {
         };
         let mut began_ns = 0;
         for line in BufReader::new(fs_err::File::open(path)?).split(b'\n') {
-            let Ok(line) = serde_json::from_slice::<Line>(&line?) else {
+            let Some(line) = parse::<Line>(&line?) else {
                 log.skipped += 1;
                 continue;
             };
@@ -108,6 +120,15 @@ mod tests {
         };
         assert_eq!(report, &expected);
         assert_eq!(runs_in(folder.path()).len(), 1);
+    }
+
+    #[test]
+    fn a_line_that_is_not_as_it_was_written_is_not_believed() {
+        let text = checked::to_text(&serde_json::json!({"a": 1})).expect("text");
+        let read = |text: &str| parse::<serde_json::Value>(text.as_bytes());
+        assert!(read(&text).is_some());
+        assert_eq!(read(&text.replace("\"a\":1", "\"a\":2")), None);
+        assert!(read("{\"a\":2}").is_some(), "an older log has no checks");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What logs say of results that the cache no longer has.
 
+use super::log::parse;
 use super::runs;
 use crate::artifact::Store;
 use crate::exec::{RunEvent, StageOutcome};
@@ -43,8 +44,8 @@ pub fn logged(keys: &BTreeSet<Hash>, store: &Store) -> BTreeMap<Hash, Logged> {
             if line.contains("\"event\":\"stage-fresh\"") {
                 continue;
             }
-            match serde_json::from_str(&line) {
-                Ok(RunEvent::StageStarted {
+            match parse(line.as_bytes()) {
+                Some(RunEvent::StageStarted {
                     stage,
                     key,
                     fingerprint,
@@ -60,7 +61,7 @@ pub fn logged(keys: &BTreeSet<Hash>, store: &Store) -> BTreeMap<Hash, Logged> {
                     found.entry(key).or_insert_with(|| logged.clone());
                     running.insert(stage, (key, logged));
                 }
-                Ok(RunEvent::StageReport {
+                Some(RunEvent::StageReport {
                     stage,
                     report: Report::Metric { name, value, .. },
                 }) => {
@@ -68,7 +69,7 @@ pub fn logged(keys: &BTreeSet<Hash>, store: &Store) -> BTreeMap<Hash, Logged> {
                         logged.metrics.insert(name, value);
                     }
                 }
-                Ok(RunEvent::StageEnded {
+                Some(RunEvent::StageEnded {
                     stage,
                     outcome: StageOutcome::Done { summary, .. },
                     ..

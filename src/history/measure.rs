@@ -1,6 +1,7 @@
 //! What came out of a stage, in numbers: its metrics and the cells of its tables.
 
 use super::StageState;
+use super::log::parse;
 use crate::artifact::{Record, Store};
 use crate::formats::json;
 use crate::progress::Report;
@@ -56,7 +57,7 @@ pub(super) fn metrics(stage: &StageState, store: &Store) -> BTreeMap<String, Val
         // A log says more than metrics; what it says otherwise is passed over line by line.
         let log = fs_err::read_to_string(store.log_path(&key)).unwrap_or_default();
         for line in log.lines() {
-            if let Ok(Report::Metric { name, value, .. }) = serde_json::from_str(line) {
+            if let Some(Report::Metric { name, value, .. }) = parse(line.as_bytes()) {
                 add(name, value);
             }
         }

@@ -10,7 +10,7 @@
 //! asynchronous slice. Arrows lead from the stage that made an artifact to those that read it.
 
 use super::{Entry, RunLog};
-use crate::artifact::Durations;
+use crate::artifact::Timings;
 use crate::exec::{RunEvent, StageOutcome};
 use crate::key::{Fingerprint, Hash};
 use crate::plan::Cause;
@@ -31,11 +31,13 @@ struct Slice {
     key: Hash,
     causes: Vec<String>,
     fingerprint: Fingerprint,
+    attempt: u32,
+    gpus: Vec<String>,
     /// When its worker started and when it ended, in seconds.
     started: f64,
     ended: f64,
     outcome: Value,
-    durations: Option<Durations>,
+    durations: Option<Timings>,
     output: Option<Hash>,
 }
 
@@ -97,6 +99,8 @@ fn read(log: &RunLog) -> (Vec<Slice>, Vec<Value>) {
                 key,
                 fingerprint,
                 causes,
+                attempt,
+                gpus,
             } => {
                 let slice = Slice {
                     stage: stage.clone(),
@@ -104,6 +108,8 @@ fn read(log: &RunLog) -> (Vec<Slice>, Vec<Value>) {
                     key: *key,
                     causes: causes.iter().map(Cause::to_string).collect(),
                     fingerprint: fingerprint.clone(),
+                    attempt: *attempt,
+                    gpus: gpus.clone(),
                     started: *at,
                     ended: *at,
                     outcome: json!("unfinished"),
@@ -131,6 +137,18 @@ fn read(log: &RunLog) -> (Vec<Slice>, Vec<Value>) {
                     }
                     done.push(slice);
                 }
+            }
+            RunEvent::StageRetrying { stage, reason, .. } => {
+                if let Some(mut slice) = running.remove(stage) {
+                    slice.ended = *at;
+                    slice.outcome =
+                        json!({"outcome": "failed, to be tried again", "message": reason});
+                    done.push(slice);
+                }
+            }
+            RunEvent::StageSlow { stage, seconds, .. } => {
+                let args = json!({"seconds": seconds});
+                events.push(instant(format!("slow: {stage}"), *at, args));
             }
             RunEvent::StageReport { stage, report } => match report {
                 Report::Metric { name, value, .. } => events.push(json!({
@@ -255,6 +273,12 @@ fn slice_events(slice: &Slice, slot: usize, out: &mut Vec<Value>) {
     args.insert("kind".to_owned(), json!(slice.kind));
     args.insert("key".to_owned(), json!(slice.key));
     args.insert("causes".to_owned(), json!(slice.causes));
+    if slice.attempt > 1 {
+        args.insert("attempt".to_owned(), json!(slice.attempt));
+    }
+    if !slice.gpus.is_empty() {
+        args.insert("gpus".to_owned(), json!(slice.gpus));
+    }
     match &slice.outcome {
         Value::Object(outcome) => args.extend(outcome.clone()),
         other => {
@@ -356,10 +380,12 @@ mod tests {
                 old: Some("64".to_owned()),
                 new: Some("128".to_owned()),
             })],
+            attempt: 1,
+            gpus: Vec::new(),
         }
     }
 
-    fn ended(stage: &str, output: Hash, durations: Durations) -> RunEvent {
+    fn ended(stage: &str, output: Hash, durations: Timings) -> RunEvent {
         RunEvent::StageEnded {
             stage: stage.to_owned(),
             outcome: StageOutcome::Done {
@@ -374,7 +400,7 @@ mod tests {
 
     /// Two stages side by side, one that reads the first, one that is killed with the run.
     fn log() -> RunLog {
-        let durations = |hashing_inputs, running, committing| Durations {
+        let durations = |hashing_inputs, running, committing| Timings {
             hashing_files: 0.05,
             queued: 0.1,
             hashing_inputs,
@@ -434,6 +460,18 @@ mod tests {
             (1.5, ended("b", made_b, durations(0.0, 1.2, 0.05))),
             (2.0, ended("c", made_b, durations(0.3, 0.6, 0.1))),
             (2.1, started("d", &a)),
+            (
+                2.2,
+                RunEvent::StageRetrying {
+                    stage: "d".to_owned(),
+                    attempt: 1,
+                    attempts: 2,
+                    reason: "the worker was killed".to_owned(),
+                    seconds: 0.1,
+                    wait_seconds: 0.1,
+                },
+            ),
+            (2.3, started("d", &a)),
             (2.5, RunEvent::Stopping { at_once: true }),
         ];
         RunLog {
@@ -479,7 +517,8 @@ mod tests {
         let a = slice("a");
         assert_eq!(a["causes"][0], "`params.factors` changed from 64 to 128");
         assert_eq!(a["peak_memory_bytes"], 1 << 20);
-        assert_eq!(slice("d")["outcome"], "unfinished");
+        assert_eq!(slice("d")["outcome"], "failed, to be tried again");
+        assert_eq!(slice("b")["outcome"], "done");
         assert_eq!(trace["otherData"]["command"], "ilm-pipe run");
     }
 }

@@ -21,7 +21,7 @@ mod files;
 mod fingerprint;
 
 pub use difference::{Change, difference, shortened};
-pub use files::{FileError, FileHashes, hash_file};
+pub use files::{FileError, FileHashes, Sighting, Stamp, hash_file};
 pub use fingerprint::{Fingerprint, InputHash};
 
 use serde::{Deserialize, Serialize};

@@ -9,7 +9,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "cause", rename_all = "kebab-case")]
 pub enum Cause {
-    /// This stage of this pipeline has not run yet, and nobody else has made its result.
+    /// This stage of this pipeline has not run yet, and there is no intact result of anybody else's.
     New,
     /// Something that the result depends on is not what it was at the last success.
     Changed(Change),

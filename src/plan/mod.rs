@@ -3,6 +3,9 @@
 //! One function, [`Planner::decide`], judges one stage once its inputs are known. `plan` calls it on the pipeline as
 //! it stands; `run` calls it on each stage when its inputs are there. So what `plan` says is what `run` does. Where a
 //! stage before it has yet to run, a verdict is [`Verdict::Pending`]: that stage may rerun to equal bytes.
+//!
+//! Two stages with one key, or with one damaged artifact, are one piece of work: the first in the order of the graph is
+//! dirty, the other is pending on it, in `run` as in `plan`.
 
 mod before;
 mod cause;
@@ -136,7 +139,7 @@ pub fn plan(
     let mut errors = Vec::new();
     for &index in graph.order() {
         let stage = &pipeline.stages[index];
-        let verdict = match planner.judge(stage, graph.inputs(index), &resolved) {
+        let verdict = match planner.judge(index, graph.inputs(index), &resolved) {
             Ok(verdict) => verdict,
             Err(error) => {
                 errors.push(error);

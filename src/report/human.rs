@@ -2,7 +2,7 @@
 
 use super::{Reporter, bytes, count};
 use crate::clock::{self, Stopwatch};
-use crate::exec::{RunEvent, StageOutcome};
+use crate::exec::{RunEvent, Slowness, StageOutcome};
 use crate::plan::Cause;
 use crate::progress::Report;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -101,14 +101,18 @@ impl<W: Write> HumanReporter<W> {
         self.say(least, text.trim_end());
     }
 
-    fn started(&mut self, stage: &str, causes: &[Cause]) {
-        let why = match causes {
+    fn started(&mut self, stage: &str, causes: &[Cause], attempt: u32, gpus: &[String]) {
+        let mut why = match causes {
+            _ if attempt > 1 => format!("(attempt {attempt})"),
             [] => String::new(),
             [cause] => format!("({cause})"),
             [first, rest @ ..] => format!("({first}; and {} more)", rest.len()),
         };
+        if !gpus.is_empty() {
+            let _ = write!(why, "  GPU {}", gpus.join(","));
+        }
         self.line(Verbosity::Normal, "Running", "36", stage, &why);
-        if let [_, rest @ ..] = causes {
+        if let ([_, rest @ ..], 1) = (causes, attempt) {
             for cause in rest {
                 self.say(Verbosity::Verbose, &format!("{:>9}{cause}", ""));
             }
@@ -166,10 +170,37 @@ impl<W: Write> HumanReporter<W> {
         }
     }
 
-    fn ended(&mut self, stage: &str, outcome: &StageOutcome, seconds: f64) {
+    fn clear(&mut self, stage: &str) {
         if let Some(Running { bar: Some(bar), .. }) = self.running.remove(stage) {
             bar.finish_and_clear();
         }
+    }
+
+    /// Lines below a stage's own.
+    fn below(&mut self, least: Verbosity, text: &str) {
+        for line in text.lines() {
+            self.say(least, &format!("{:>9}{line}", ""));
+        }
+    }
+
+    fn slow(&mut self, stage: &str, seconds: f64, slowness: &Slowness) {
+        let runs = format!("has run for {}", clock::human(seconds));
+        let rest = match slowness {
+            Slowness::Limit { seconds } => {
+                format!("{runs}; its `slow` is {}", clock::human(*seconds))
+            }
+            Slowness::Usual { seconds } => {
+                format!("{runs}; its last success took {}", clock::human(*seconds))
+            }
+            Slowness::Silent { seconds } => {
+                format!("{runs}, the last {} without a word", clock::human(*seconds))
+            }
+        };
+        self.line(Verbosity::Normal, "Slow", "33", stage, &rest);
+    }
+
+    fn ended(&mut self, stage: &str, outcome: &StageOutcome, seconds: f64) {
+        self.clear(stage);
         let time = clock::human(seconds);
         match outcome {
             StageOutcome::Done {
@@ -189,9 +220,7 @@ impl<W: Write> HumanReporter<W> {
                     stage,
                     &format!("after {time}"),
                 );
-                for line in message.lines() {
-                    self.say(Verbosity::Quiet, &format!("{:>9}{line}", ""));
-                }
+                self.below(Verbosity::Quiet, message);
             }
             StageOutcome::Stopped => {
                 let rest = format!("after {time}; the next run goes on from its last checkpoint");
@@ -263,11 +292,42 @@ impl<W: Write> Reporter for HumanReporter<W> {
                 let rest = format!("{damage}; it runs again");
                 self.line(Verbosity::Quiet, "Damaged", "33", stage, &rest);
             }
+            RunEvent::CacheRepaired { text } => {
+                self.line(Verbosity::Quiet, "Damaged", "33", "cache", text);
+            }
             RunEvent::StageWaiting { stage, .. } => {
                 let rest = "another process is computing it; its result will be used";
                 self.line(Verbosity::Normal, "Waiting", "36", stage, rest);
             }
-            RunEvent::StageStarted { stage, causes, .. } => self.started(stage, causes),
+            RunEvent::StageStarted {
+                stage,
+                causes,
+                attempt,
+                gpus,
+                ..
+            } => self.started(stage, causes, *attempt, gpus),
+            RunEvent::StageSlow {
+                stage,
+                seconds,
+                slowness,
+            } => self.slow(stage, *seconds, slowness),
+            RunEvent::StageRetrying {
+                stage,
+                attempt,
+                attempts,
+                reason,
+                seconds,
+                wait_seconds,
+            } => {
+                self.clear(stage);
+                let rest = format!(
+                    "in {}: attempt {attempt} of {attempts} failed after {}",
+                    clock::human(*wait_seconds),
+                    clock::human(*seconds)
+                );
+                self.line(Verbosity::Normal, "Retrying", "33", stage, &rest);
+                self.below(Verbosity::Normal, reason);
+            }
             RunEvent::StageReport { stage, report } => self.report(stage, report),
             RunEvent::StageEnded {
                 stage,
@@ -281,6 +341,10 @@ impl<W: Write> Reporter for HumanReporter<W> {
                     format!("needs `{}`", by.join("`, `"))
                 };
                 self.line(Verbosity::Normal, "Blocked", "33", stage, &rest);
+            }
+            RunEvent::FailingFast { stage } => {
+                let text = format!("Stopping: `{stage}` failed. Running stages save their state.");
+                self.say(Verbosity::Quiet, &text);
             }
             RunEvent::Stopping { at_once } => {
                 let text = if *at_once {
@@ -353,6 +417,8 @@ mod tests {
             key: hash(),
             fingerprint: Fingerprint::default(),
             causes,
+            attempt: 1,
+            gpus: Vec::new(),
         };
         let report = |name: &str, report| RunEvent::StageReport {
             stage: stage(name),
@@ -362,6 +428,11 @@ mod tests {
             stage: stage(name),
             outcome,
             seconds: 75.04,
+        };
+        let slow = |seconds, slowness| RunEvent::StageSlow {
+            stage: stage("lm"),
+            seconds,
+            slowness,
         };
         vec![
             RunEvent::RunStarted {
@@ -421,6 +492,38 @@ mod tests {
                     message: "the loss is NaN at step 7\nlower `learning_rate`".to_owned(),
                 },
             ),
+            RunEvent::StageStarted {
+                stage: stage("lm"),
+                kind: "backbone".to_owned(),
+                key: hash(),
+                fingerprint: Fingerprint::default(),
+                causes: vec![Cause::New],
+                attempt: 1,
+                gpus: vec!["0".to_owned(), "3".to_owned()],
+            },
+            slow(40.0, Slowness::Limit { seconds: 30.0 }),
+            slow(125.0, Slowness::Usual { seconds: 38.2 }),
+            slow(700.0, Slowness::Silent { seconds: 600.0 }),
+            RunEvent::StageRetrying {
+                stage: stage("lm"),
+                attempt: 1,
+                attempts: 3,
+                reason: "the worker was killed (signal 9)".to_owned(),
+                seconds: 701.5,
+                wait_seconds: 0.83,
+            },
+            RunEvent::StageStarted {
+                stage: stage("lm"),
+                kind: "backbone".to_owned(),
+                key: hash(),
+                fingerprint: Fingerprint::default(),
+                causes: vec![Cause::New],
+                attempt: 2,
+                gpus: vec!["1".to_owned()],
+            },
+            RunEvent::FailingFast {
+                stage: stage("phase2[arm=elm]"),
+            },
             ended("lm", StageOutcome::Stopped),
             RunEvent::StageBlocked {
                 stage: stage("table"),

@@ -1,8 +1,10 @@
-//! The event log of a run: one JSON object a line.
+//! The event log of a run: one JSON object a line, each with a check of its bytes; the last is `run-ended`, unless the
+//! runner was killed.
 
 use super::Reporter;
 use crate::clock::{self, Stopwatch};
 use crate::exec::RunEvent;
+use crate::formats::checked;
 use crate::progress::Report;
 use serde::Serialize;
 use std::io::{BufWriter, Write};
@@ -50,9 +52,7 @@ impl Reporter for JsonLines {
             at: self.watch.seconds(),
             event,
         };
-        let written = serde_json::to_writer(&mut *out, &line)
-            .map_err(std::io::Error::from)
-            .and_then(|()| out.write_all(b"\n"));
+        let written = checked::to_text(&line).and_then(|text| writeln!(out, "{text}"));
         // Fresh stages come by the thousand and are flushed together; anything else is worth seeing at once.
         let flushed = match event {
             RunEvent::StageFresh { .. } => Ok(()),

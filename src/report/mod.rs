@@ -1,8 +1,10 @@
 //! What people and logs see of a run. Reporters know events and nothing else.
 
+mod history;
 mod human;
 mod jsonl;
 
+pub use history::{LastRun, last_run};
 pub(crate) use human::plain;
 pub use human::{HumanReporter, Verbosity};
 pub use jsonl::JsonLines;

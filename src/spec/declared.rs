@@ -1,34 +1,115 @@
 //! Stages as the file declares them: kind and axes read, arms named, parameters still raw.
 
 use super::document::{Document, bad_name, wrong_type};
-use super::matrix::{Axis, AxisValue, arms, axes};
+use super::execution::EXECUTION_KEYS;
+use super::matrix::{self, Arm, Axis, AxisValue, Matrix};
 use super::names::{is_name, suggest};
 use super::params::Params;
 use super::problem::{Finding, Findings};
 use super::reference::{Arms, id, parse};
 use super::source::Span;
+use super::spread::spread;
+use super::sweep::{Sweeps, World};
 use super::value::{Entry, Node, Value, get};
 use crate::stages::{ArtifactKind, Kind};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// Keys of a stage that are not parameters of its kind.
-pub(super) const STAGE_KEYS: [&str; 7] = [
-    "kind", "inputs", "matrix", "seed", "cpus", "memory", "timeout",
-];
+const OWN_KEYS: [&str; 4] = ["kind", "inputs", "matrix", "seed"];
 
-/// One `[stage.NAME]`.
+/// Every key of a stage that is not a parameter of its kind.
+pub(super) fn stage_keys() -> impl Iterator<Item = &'static str> {
+    OWN_KEYS.into_iter().chain(EXECUTION_KEYS)
+}
+
+/// Whether a key of a stage is not a parameter of its kind.
+pub(super) fn is_stage_key(key: &str) -> bool {
+    stage_keys().any(|known| known == key)
+}
+
+/// One `[stage.NAME]` before its matrix is read.
+#[derive(Debug)]
+pub(super) struct Raw {
+    /// Without an arm.
+    pub(super) name: String,
+    /// The name in the header.
+    header: Span,
+    pub(super) entries: Rc<Vec<Entry>>,
+    /// `None` after a problem.
+    pub(super) kind: Option<&'static Kind>,
+    /// The arm of the header; without axes when it has none.
+    own_arm: Vec<Axis>,
+}
+
+impl Raw {
+    /// The matrix with these parameters, and whether it had a problem, so that the arms are not known.
+    pub(super) fn matrix(&self, params: &Params, findings: &mut Findings) -> (Matrix, bool) {
+        match get(&self.entries, "matrix") {
+            Some(matrix) if self.own_arm.is_empty() => {
+                match matrix::read(&self.name, &matrix.node, params, findings) {
+                    Some(matrix) => (matrix, false),
+                    None => (Matrix::none(), true),
+                }
+            }
+            _ => (Matrix::fixed(self.own_arm.clone()), false),
+        }
+    }
+}
+
+/// One `[stage.NAME]`, with one combination of swept values.
 #[derive(Debug)]
 pub(super) struct Declared {
     /// Without an arm.
     pub(super) name: String,
     /// The name in the header.
     pub(super) header: Span,
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Rc<Vec<Entry>>,
     /// `None` after a problem.
     pub(super) kind: Option<&'static Kind>,
-    pub(super) axes: Vec<Axis>,
+    /// Its parameters: those of the file, with swept ones at their values.
+    pub(super) params: Rc<Params>,
+    pub(super) matrix: Matrix,
     /// Whether the matrix had a problem, so that the arms are not known.
     pub(super) broken: bool,
+}
+
+impl Declared {
+    fn new(raw: &Raw, world: &World, sweeps: &mut Sweeps, findings: &mut Findings) -> Self {
+        let params = sweeps.params(world, findings);
+        let (mut matrix, mut broken) = raw.matrix(&params, findings);
+        for axis in sweeps.axes(world) {
+            if matrix.axes.iter().any(|own| own.name == axis.name) {
+                let sweep = sweeps.list.iter().find(|sweep| sweep.name == axis.name);
+                findings.add(
+                    Finding::new(
+                        sweep.map_or(raw.header, |sweep| sweep.span),
+                        format!(
+                            "--sweep: the stage `{}` has an axis `{}` of its own",
+                            raw.name, axis.name
+                        ),
+                    )
+                    .related(raw.header, "declared here")
+                    .hint(format!(
+                        "`--set {}=…` changes the parameter that the axis may come from",
+                        axis.name
+                    )),
+                );
+                broken = true;
+            } else {
+                matrix.push(axis);
+            }
+        }
+        Self {
+            name: raw.name.clone(),
+            header: raw.header,
+            entries: Rc::clone(&raw.entries),
+            kind: raw.kind,
+            params,
+            matrix,
+            broken,
+        }
+    }
 }
 
 /// One arm of a declared stage; of a stage without a matrix there is one.
@@ -37,8 +118,7 @@ pub(super) struct Instance {
     pub(super) id: String,
     /// The position of its [`Declared`].
     pub(super) declared: usize,
-    /// The position of its value on each axis.
-    pub(super) arm: Vec<usize>,
+    pub(super) arm: Arm,
 }
 
 impl Instance {
@@ -48,9 +128,10 @@ impl Instance {
         declared: &'a Declared,
     ) -> impl Iterator<Item = (&'a str, &'a str)> {
         declared
+            .matrix
             .axes
             .iter()
-            .zip(&self.arm)
+            .zip(&self.arm.at)
             .map(|(axis, &at)| (axis.name.as_str(), axis.values[at].text.as_str()))
     }
 }
@@ -111,23 +192,38 @@ pub(super) struct Stages {
     pub(super) declared: Vec<Declared>,
     pub(super) instances: Vec<Instance>,
     pub(super) groups: BTreeMap<String, Group>,
+    /// The axes that `--sweep` brought.
+    pub(super) swept: BTreeSet<String>,
 }
 
-/// Reads every stage's kind and matrix.
+/// Reads every stage's kind and matrix, and spreads sweeps over them.
 pub(super) fn declare(
     document: &mut Document,
     profile: Option<&str>,
-    params: &Params,
+    sweeps: &mut Sweeps,
     kinds: &'static [Kind],
     findings: &mut Findings,
 ) -> Stages {
     override_keys(document, profile, findings);
     let kinds: BTreeMap<&str, &'static Kind> = kinds.iter().map(|kind| (kind.name, kind)).collect();
-    let mut stages = Stages::default();
-    for entry in std::mem::take(&mut document.stages) {
-        if let Some(declared) = declared(entry, params, &kinds, findings) {
-            stages.add(declared, findings);
-        }
+    let raws: Vec<Raw> = std::mem::take(&mut document.stages)
+        .into_iter()
+        .filter_map(|entry| raw(entry, &kinds, findings))
+        .collect();
+    let seed = document.seed.as_ref().map(|entry| &entry.node);
+    let reached = spread(&raws, seed, sweeps, findings);
+    let mut stages = Stages {
+        swept: sweeps.list.iter().map(|sweep| sweep.name.clone()).collect(),
+        ..Stages::default()
+    };
+    let none = BTreeSet::new();
+    for raw in &raws {
+        let worlds = sweeps.worlds(reached.get(raw.name.as_str()).unwrap_or(&none));
+        let variants = worlds
+            .iter()
+            .map(|world| Declared::new(raw, world, sweeps, findings))
+            .collect();
+        stages.add(variants, findings);
     }
     stages
 }
@@ -180,43 +276,32 @@ fn override_keys(document: &mut Document, active: Option<&str>, findings: &mut F
 }
 
 /// `None` when not even the name is right.
-fn declared(
+fn raw(
     entry: Entry,
-    params: &Params,
     kinds: &BTreeMap<&str, &'static Kind>,
     findings: &mut Findings,
-) -> Option<Declared> {
+) -> Option<Raw> {
     let Value::Table(entries) = entry.node.value else {
         return None;
     };
     let header = entry.key_span;
     let (name, own_arm) = header_name(&entry.key, header, findings)?;
     let kind = kind(&entry.key, header, &entries, kinds, findings);
-    let mut broken = false;
-    let axes = match get(&entries, "matrix") {
-        None => own_arm,
-        Some(matrix) if !own_arm.is_empty() => {
-            findings.add(Finding::new(
-                matrix.key_span,
-                format!(
-                    "stage `{}` is one arm already and cannot have a matrix",
-                    entry.key
-                ),
-            ));
-            own_arm
-        }
-        Some(matrix) => axes(&name, &matrix.node, params, findings).unwrap_or_else(|| {
-            broken = true;
-            Vec::new()
-        }),
-    };
-    Some(Declared {
+    if let (Some(matrix), false) = (get(&entries, "matrix"), own_arm.is_empty()) {
+        findings.add(Finding::new(
+            matrix.key_span,
+            format!(
+                "stage `{}` is one arm already and cannot have a matrix",
+                entry.key
+            ),
+        ));
+    }
+    Some(Raw {
         name,
         header,
-        entries,
+        entries: Rc::new(entries),
         kind,
-        axes,
-        broken,
+        own_arm,
     })
 }
 
@@ -239,6 +324,7 @@ fn header_name(key: &str, span: Span, findings: &mut Findings) -> Option<(String
             .iter()
             .map(|(axis, value)| Axis {
                 name: (*axis).to_owned(),
+                span,
                 values: vec![AxisValue {
                     text: (*value).to_owned(),
                     node: Node {
@@ -292,15 +378,55 @@ fn kind(
 }
 
 impl Stages {
-    fn add(&mut self, declared: Declared, findings: &mut Findings) {
-        let axes: Vec<String> = declared.axes.iter().map(|axis| axis.name.clone()).collect();
+    /// Adds one `[stage.NAME]`: a variant for each combination of swept values.
+    fn add(&mut self, mut variants: Vec<Declared>, findings: &mut Findings) {
+        if variants.iter().any(|variant| variant.broken) {
+            // Without the arms there is no telling the variants apart.
+            variants.truncate(1);
+            variants[0].broken = true;
+        }
+        let most = variants.iter().map(|variant| variant.matrix.arms.len());
+        let most = most.max().unwrap_or(0);
+        if most.saturating_mul(variants.len()) > matrix::MOST_ARMS {
+            let message = format!(
+                "stage `{}`: the matrix and the sweep have more than {} arms",
+                variants[0].name,
+                matrix::MOST_ARMS
+            );
+            findings.add(Finding::new(variants[0].header, message));
+            return;
+        }
+        let first = self.declared.len();
+        let right: Vec<bool> = variants
+            .iter()
+            .map(|variant| self.fits(variant, findings))
+            .collect();
+        // Swept axes are the last in an id, so their values change first.
+        for arm in 0..most {
+            for (at, variant) in variants.iter().enumerate() {
+                if let (true, Some(arm)) = (right[at], variant.matrix.arms.get(arm)) {
+                    self.add_arm(variant, first + at, arm, findings);
+                }
+            }
+        }
+        self.declared.extend(variants);
+    }
+
+    /// Whether the axes of a variant are those of its group.
+    fn fits(&mut self, declared: &Declared, findings: &mut Findings) -> bool {
+        let axes: Vec<String> = declared
+            .matrix
+            .axes
+            .iter()
+            .map(|axis| axis.name.clone())
+            .collect();
         let distinct: BTreeSet<&String> = axes.iter().collect();
         if distinct.len() < axes.len() {
             findings.add(Finding::new(
                 declared.header,
                 format!("stage `{}`: an axis is named twice", declared.name),
             ));
-            return;
+            return false;
         }
         let output = declared.kind.map(|kind| kind.output);
         let group = self
@@ -326,38 +452,42 @@ impl Stages {
                 )
                 .related(group.header, "another arm is declared here"),
             );
+            return false;
+        }
+        true
+    }
+
+    fn add_arm(&mut self, variant: &Declared, declared: usize, arm: &Arm, findings: &mut Findings) {
+        let at = self.instances.len();
+        let mut instance = Instance {
+            id: String::new(),
+            declared,
+            arm: arm.clone(),
+        };
+        instance.id = id(&variant.name, instance.values(variant));
+        let texts: Vec<String> = instance
+            .values(variant)
+            .map(|(_, value)| value.to_owned())
+            .collect();
+        let Some(group) = self.groups.get_mut(&variant.name) else {
             return;
+        };
+        for (axis, text) in texts.iter().enumerate() {
+            group.by_value[axis]
+                .entry(text.clone())
+                .or_default()
+                .push(at);
         }
-        for arm in arms(&declared.axes) {
-            let at = self.instances.len();
-            let instance = Instance {
-                id: String::new(),
-                declared: self.declared.len(),
-                arm,
-            };
-            let id = id(&declared.name, instance.values(&declared));
-            let texts: Vec<String> = instance
-                .values(&declared)
-                .map(|(_, value)| value.to_owned())
-                .collect();
-            for (axis, text) in texts.iter().enumerate() {
-                group.by_value[axis]
-                    .entry(text.clone())
-                    .or_default()
-                    .push(at);
-            }
-            if group.by_arm.insert(texts, at).is_some() {
-                findings.add(
-                    Finding::new(
-                        declared.header,
-                        format!("the stage `{id}` is declared twice"),
-                    )
-                    .related(group.header, "an arm of it is declared here"),
-                );
-            }
-            group.members.push(at);
-            self.instances.push(Instance { id, ..instance });
+        if group.by_arm.insert(texts, at).is_some() {
+            findings.add(
+                Finding::new(
+                    variant.header,
+                    format!("the stage `{}` is declared twice", instance.id),
+                )
+                .related(group.header, "an arm of it is declared here"),
+            );
         }
-        self.declared.push(declared);
+        group.members.push(at);
+        self.instances.push(instance);
     }
 }

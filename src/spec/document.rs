@@ -19,6 +19,8 @@ pub(super) struct Document {
     pub(super) title: Option<Node>,
     pub(super) seed: Option<Entry>,
     pub(super) params: Vec<Entry>,
+    /// `[groups]`: name and limit.
+    pub(super) groups: Vec<Entry>,
     pub(super) profiles: BTreeMap<String, Profile>,
     pub(super) stages: Vec<Entry>,
     /// Where a problem of the file as a whole is shown.
@@ -36,8 +38,8 @@ pub(super) struct Profile {
     pub(super) stages: Vec<Entry>,
 }
 
-const TOP_LEVEL: [&str; 7] = [
-    "name", "title", "seed", "include", "params", "profile", "stage",
+const TOP_LEVEL: [&str; 8] = [
+    "name", "title", "seed", "include", "params", "groups", "profile", "stage",
 ];
 
 /// Reads `path` and everything it includes.
@@ -175,6 +177,14 @@ impl Reader<'_> {
                 "params" => {
                     for entry in self.table(entry, "params") {
                         self.param(entry);
+                    }
+                }
+                "groups" => {
+                    for entry in self.table(entry, "groups") {
+                        let right = self.name("a group", &entry);
+                        if right && self.first(&format!("the group `{}`", entry.key), &entry) {
+                            self.document.groups.push(entry);
+                        }
                     }
                 }
                 "profile" => {

@@ -1,5 +1,6 @@
 //! A pipeline as a file that leaves nothing to work out.
 
+use super::execution::Execution;
 use super::interpolate::escape;
 use super::names::is_name;
 use super::pipeline::{Pipeline, StageSpec};
@@ -17,6 +18,12 @@ pub fn expand(pipeline: &Pipeline) -> String {
         string(&pipeline.name),
         string(&pipeline.title)
     );
+    if !pipeline.groups.is_empty() {
+        text.push_str("\n[groups]\n");
+        for (name, limit) in &pipeline.groups {
+            let _ = writeln!(text, "{} = {limit}", key(name));
+        }
+    }
     for stage in &pipeline.stages {
         text.push('\n');
         write_stage(&mut text, stage);
@@ -47,18 +54,44 @@ fn write_stage(text: &mut String, stage: &StageSpec) {
         let _ = writeln!(text, "inputs = {{ {} }}", ports.join(", "));
     }
     let _ = writeln!(text, "seed = {}", stage.seed);
-    let _ = writeln!(text, "cpus = {}", stage.cpus);
-    if let Some(bytes) = stage.memory {
-        let _ = writeln!(text, "memory = {}", string(&memory_text(bytes)));
-    }
-    if let Some(time) = stage.timeout {
-        let _ = writeln!(text, "timeout = {}", string(&duration_text(time)));
-    }
+    write_execution(text, &stage.execution);
     // A parameter that is absent has no TOML; leaving it out says so.
     if let Value::Object(params) = readable(stage) {
         for (name, value) in params.iter().filter(|(_, value)| !value.is_null()) {
             let _ = writeln!(text, "{} = {}", key(name), inline(value));
         }
+    }
+}
+
+/// The cores, and whatever else is not the default.
+fn write_execution(text: &mut String, execution: &Execution) {
+    let usual = Execution::default();
+    let _ = writeln!(text, "cpus = {}", execution.cpus);
+    if let Some(bytes) = execution.memory {
+        let _ = writeln!(text, "memory = {}", string(&memory_text(bytes)));
+    }
+    if execution.gpus != usual.gpus {
+        let _ = writeln!(text, "gpus = {}", execution.gpus);
+    }
+    if !execution.groups.is_empty() {
+        let groups: Vec<String> = execution.groups.iter().map(|name| string(name)).collect();
+        let _ = writeln!(text, "groups = [{}]", groups.join(", "));
+    }
+    if let Some(time) = execution.timeout {
+        let _ = writeln!(text, "timeout = {}", string(&duration_text(time)));
+    }
+    if let Some(time) = execution.slow {
+        let _ = writeln!(text, "slow = {}", string(&duration_text(time)));
+    }
+    if execution.retries != usual.retries {
+        let _ = writeln!(text, "retries = {}", execution.retries);
+    }
+    if execution.backoff != usual.backoff {
+        let _ = writeln!(
+            text,
+            "backoff = {}",
+            string(&duration_text(execution.backoff))
+        );
     }
 }
 

@@ -228,8 +228,9 @@ impl<'a> Inputs<'a> {
             return None;
         }
         let one_only = port.is_some_and(|port| !port.arity.takes_many());
+        let shared = self.shared(at, group);
         match reference.arms {
-            Arms::All if one_only && !group.axes.is_empty() => {
+            Arms::All if one_only && shared.len() < group.axes.len() => {
                 let port = port.map_or("", |port| port.name);
                 findings.add(
                     Finding::new(
@@ -240,11 +241,29 @@ impl<'a> Inputs<'a> {
                 );
                 None
             }
-            Arms::All => Some(group.members.clone()),
-            Arms::Where(pairs) => Self::selected(stage, name, group, &pairs, span, findings),
+            Arms::All => Some(group.select(&shared)),
+            Arms::Where(pairs) => {
+                Self::selected(stage, name, group, &pairs, &shared, span, findings)
+            }
             Arms::Equal if group.axes.is_empty() => Some(group.members.clone()),
             Arms::Equal => self.equal_arm(at, name, group, span, one_only, findings),
         }
+    }
+
+    /// The swept values that a stage shares with a group: of these arms it is given no others.
+    fn shared(&self, at: usize, group: &Group) -> Vec<(usize, &'a str)> {
+        if self.stages.swept.is_empty() {
+            return Vec::new();
+        }
+        let instance = &self.stages.instances[at];
+        instance
+            .values(&self.stages.declared[instance.declared])
+            .filter(|(axis, _)| self.stages.swept.contains(*axis))
+            .filter_map(|(axis, value)| {
+                let position = group.axes.iter().position(|known| known == axis)?;
+                Some((position, value))
+            })
+            .collect()
     }
 
     fn selected(
@@ -252,6 +271,7 @@ impl<'a> Inputs<'a> {
         name: &str,
         group: &Group,
         pairs: &[(&str, &str)],
+        shared: &[(usize, &str)],
         span: Span,
         findings: &mut Findings,
     ) -> Option<Vec<usize>> {
@@ -284,6 +304,8 @@ impl<'a> Inputs<'a> {
             }
             values.push((position, value));
         }
+        let named: BTreeSet<usize> = values.iter().map(|(axis, _)| *axis).collect();
+        values.extend(shared.iter().filter(|(axis, _)| !named.contains(axis)));
         let found = group.select(&values);
         if found.is_empty() {
             findings.add(Finding::new(

@@ -2,23 +2,23 @@
 
 use super::LoadOptions;
 use super::cycles;
-use super::declared::{STAGE_KEYS, Stages, declare};
+use super::declared::{Stages, declare, is_stage_key};
 use super::document::{Document, ReadFile, read, wrong_type};
+use super::execution::{EXECUTION_KEYS, Execution, group_limit};
 use super::inputs::{Inputs, Link};
-use super::interpolate::interpolate;
-use super::matrix::{ArmLookup, ParamsOnly};
+use super::interpolate::{interpolate, references};
+use super::lookups::{ArmLookup, ParamsOnly};
 use super::names::suggest;
 use super::parameters::Reading;
-use super::params::{Params, resolve};
+use super::params::{Params, Settings};
 use super::pipeline::{Pipeline, StageSpec};
 use super::problem::{Finding, Findings, SpecErrors};
-use super::resources;
 use super::source::{Sources, Span};
+use super::sweep::Sweeps;
 use super::value::{Entry, Node, Value};
 use crate::stages::Kind;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
 
 /// Loads with the given kinds and way to read files.
 pub(super) fn load(
@@ -65,20 +65,26 @@ fn build(
                 .hint("a stage is a table `[stage.NAME]` with a `kind`"),
         );
     }
-    let params = resolve(&document, options, sources, findings);
+    let settings = Settings::new(&document, options, sources, findings);
+    let mut sweeps = Sweeps::new(settings, options, sources, findings);
+    let params = sweeps.base(findings);
     let profile = options.profile.as_deref();
-    let stages = declare(&mut document, profile, &params, kinds, findings);
+    let stages = declare(&mut document, profile, &mut sweeps, kinds, findings);
     let (name, title) = names(path, &document, &params, findings);
-    let seed = match &document.seed {
-        None => Some(1),
-        Some(entry) => interpolate(&entry.node, &mut ParamsOnly(&params), findings)
-            .and_then(|node| read_seed("`seed`", &node, findings)),
-    };
+    let groups = groups(&document, &params, findings);
     let all = Builder {
         stages: &stages,
+        groups: &groups,
         inputs: Inputs::new(&stages),
-        params: &params,
-        seed,
+        seed: Seed {
+            node: document.seed.as_ref().map(|entry| &entry.node),
+            base: pipeline_seed(
+                document.seed.as_ref().map(|entry| &entry.node),
+                &params,
+                findings,
+            ),
+            swept: !sweeps.list.is_empty(),
+        },
         sources,
     }
     .stages(findings)?;
@@ -88,6 +94,7 @@ fn build(
         file: path.to_owned(),
         profile: options.profile.clone(),
         params: params.json(),
+        groups,
         stages: all,
     })
 }
@@ -112,13 +119,55 @@ fn names(
     (name, title)
 }
 
+/// The limits of `[groups]`. One with a problem has a limit all the same, so that the stages in it are not unknown too.
+fn groups(
+    document: &Document,
+    params: &Params,
+    findings: &mut Findings,
+) -> BTreeMap<String, usize> {
+    document
+        .groups
+        .iter()
+        .map(|entry| {
+            let limit = interpolate(&entry.node, &mut ParamsOnly(params), findings)
+                .and_then(|node| group_limit(&entry.key, &node, findings));
+            (entry.key.clone(), limit.unwrap_or(1))
+        })
+        .collect()
+}
+
 struct Builder<'a> {
     stages: &'a Stages,
+    groups: &'a BTreeMap<String, usize>,
     inputs: Inputs<'a>,
-    params: &'a Params,
-    /// The pipeline's seed; `None` after a problem.
-    seed: Option<u64>,
+    seed: Seed<'a>,
     sources: &'a Sources,
+}
+
+/// The pipeline's seed.
+struct Seed<'a> {
+    node: Option<&'a Node>,
+    /// With the parameters of the file; `None` after a problem.
+    base: Option<u64>,
+    /// Whether there are sweeps, over which the seed may go.
+    swept: bool,
+}
+
+impl Seed<'_> {
+    /// The seed of a stage with these parameters.
+    fn of(&self, params: &Params, findings: &mut Findings) -> Option<u64> {
+        let fixed = self.node.is_none_or(|node| references(node).is_empty());
+        if fixed || !self.swept {
+            return self.base;
+        }
+        pipeline_seed(self.node, params, findings)
+    }
+}
+
+fn pipeline_seed(node: Option<&Node>, params: &Params, findings: &mut Findings) -> Option<u64> {
+    let Some(node) = node else { return Some(1) };
+    let node = interpolate(node, &mut ParamsOnly(params), findings)?;
+    read_seed("`seed`", &node, findings)
 }
 
 impl Builder<'_> {
@@ -150,8 +199,9 @@ impl Builder<'_> {
         let declared = &self.stages.declared[instance.declared];
         let mut lookup = ArmLookup {
             stage: &declared.name,
-            params: self.params,
-            axes: &declared.axes,
+            id: &instance.id,
+            params: &declared.params,
+            matrix: &declared.matrix,
             arm: &instance.arm,
             broken: declared.broken,
         };
@@ -159,7 +209,7 @@ impl Builder<'_> {
         let mut params: Vec<Entry> = Vec::new();
         let mut missing: BTreeSet<String> = BTreeSet::new();
         let mut whole = true;
-        for entry in &declared.entries {
+        for entry in declared.entries.iter() {
             let key = entry.key.as_str();
             if key == "kind" || key == "matrix" {
                 continue;
@@ -170,7 +220,10 @@ impl Builder<'_> {
                 missing.insert(entry.key.clone());
                 continue;
             };
-            if STAGE_KEYS.contains(&key) {
+            if EXECUTION_KEYS.contains(&key) {
+                let execution = &mut own.execution;
+                whole &= execution.read(&declared.name, key, &node, self.groups, findings);
+            } else if is_stage_key(key) {
                 whole &= own.read(&declared.name, key, node, findings);
             } else {
                 params.push(Entry {
@@ -205,10 +258,18 @@ impl Builder<'_> {
                     .values(declared)
                     .map(|(axis, value)| (axis.to_owned(), value.to_owned()))
                     .collect(),
-                axes: declared.axes.iter().map(|axis| axis.name.clone()).collect(),
+                axes: declared
+                    .matrix
+                    .axes
+                    .iter()
+                    .map(|axis| axis.name.clone())
+                    .collect(),
                 kind,
                 params,
-                seed: own.seed.or(self.seed)?,
+                seed: match own.seed {
+                    Some(seed) => seed,
+                    None => self.seed.of(&declared.params, findings)?,
+                },
                 inputs: ports
                     .iter()
                     .map(|(port, links)| {
@@ -218,9 +279,7 @@ impl Builder<'_> {
                         (port.clone(), ids.collect())
                     })
                     .collect(),
-                cpus: own.cpus.unwrap_or(1),
-                memory: own.memory,
-                timeout: own.timeout,
+                execution: own.execution,
                 location: self.sources.locate(declared.header),
             })
         });
@@ -234,51 +293,19 @@ struct Own {
     inputs: Option<Node>,
     inputs_lost: bool,
     seed: Option<u64>,
-    cpus: Option<usize>,
-    memory: Option<u64>,
-    timeout: Option<Duration>,
+    execution: Execution,
 }
 
 impl Own {
     /// Takes one key; false after a problem.
     fn read(&mut self, stage: &str, key: &str, node: Node, findings: &mut Findings) -> bool {
         let what = format!("stage `{stage}`: `{key}`");
-        match key {
-            "inputs" => {
-                self.inputs = Some(node);
-                true
-            }
-            "seed" => {
-                self.seed = read_seed(&what, &node, findings);
-                self.seed.is_some()
-            }
-            "cpus" => {
-                self.cpus = match &node.value {
-                    Value::Whole(whole) => usize::try_from(whole.number).ok(),
-                    _ => None,
-                }
-                .filter(|&cpus| cpus >= 1);
-                let form = "a whole number of at least 1";
-                expect(self.cpus.is_some(), &what, &node, form, findings)
-            }
-            "memory" => {
-                self.memory = text(&node).and_then(resources::memory);
-                let form = resources::MEMORY_FORM;
-                expect(self.memory.is_some(), &what, &node, form, findings)
-            }
-            _ => {
-                self.timeout = text(&node).and_then(resources::duration);
-                let form = resources::TIME_FORM;
-                expect(self.timeout.is_some(), &what, &node, form, findings)
-            }
+        if key == "inputs" {
+            self.inputs = Some(node);
+            return true;
         }
-    }
-}
-
-fn text(node: &Node) -> Option<&str> {
-    match &node.value {
-        Value::Text(text) => Some(text),
-        _ => None,
+        self.seed = read_seed(&what, &node, findings);
+        self.seed.is_some()
     }
 }
 
@@ -287,14 +314,8 @@ fn read_seed(what: &str, node: &Node, findings: &mut Findings) -> Option<u64> {
         Value::Whole(whole) => u64::try_from(whole.number).ok(),
         _ => None,
     };
-    let form = "a whole number from 0 to 2^64 - 1";
-    expect(seed.is_some(), what, node, form, findings);
-    seed
-}
-
-fn expect(right: bool, what: &str, node: &Node, form: &str, findings: &mut Findings) -> bool {
-    if !right {
-        findings.add(wrong_type(what, node, form));
+    if seed.is_none() {
+        findings.add(wrong_type(what, node, "a whole number from 0 to 2^64 - 1"));
     }
-    right
+    seed
 }

@@ -1,20 +1,24 @@
 //! The axes of a swept stage and the values on them.
 
+use super::arms::{MATRIX_WORDS, arms};
 use super::document::wrong_type;
-use super::interpolate::{Lookup, interpolate, references, split};
-use super::names::{is_name, suggest};
-use super::params::{Params, field};
+use super::interpolate::{interpolate, references, split};
+use super::lookups::ParamsOnly;
+use super::names::is_name;
+use super::params::Params;
 use super::problem::{Finding, Findings};
 use super::source::Span;
 use super::value::{Entry, Node, Value};
 
 /// No sweep that a person means has more arms; a slip with many axes would fill the memory.
-const MOST_ARMS: usize = 100_000;
+pub(super) const MOST_ARMS: usize = 100_000;
 
 /// One axis of a matrix.
 #[derive(Clone, Debug)]
 pub(super) struct Axis {
     pub(super) name: String,
+    /// Where its values are written.
+    pub(super) span: Span,
     pub(super) values: Vec<AxisValue>,
 }
 
@@ -29,13 +33,60 @@ pub(super) struct AxisValue {
     pub(super) fields: Option<Node>,
 }
 
+/// The axes of a swept stage and which combinations of their values are arms.
+#[derive(Clone, Debug)]
+pub(super) struct Matrix {
+    pub(super) axes: Vec<Axis>,
+    /// In order. One without values when there are no axes.
+    pub(super) arms: Vec<Arm>,
+    /// The names of all values that `include` adds to arms, for messages.
+    pub(super) extras: Vec<String>,
+}
+
+/// One combination of values.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Arm {
+    /// The position of the value on each axis.
+    pub(super) at: Vec<usize>,
+    /// What `include` adds: no part of the id.
+    pub(super) extra: Vec<Entry>,
+}
+
+impl Matrix {
+    /// Of a stage without a matrix.
+    pub(super) fn none() -> Self {
+        Self::fixed(Vec::new())
+    }
+
+    /// Of axes with one value each.
+    pub(super) fn fixed(axes: Vec<Axis>) -> Self {
+        let arm = Arm {
+            at: vec![0; axes.len()],
+            extra: Vec::new(),
+        };
+        Self {
+            axes,
+            arms: vec![arm],
+            extras: Vec::new(),
+        }
+    }
+
+    /// Adds an axis with one value, after the others.
+    pub(super) fn push(&mut self, axis: Axis) {
+        self.axes.push(axis);
+        for arm in &mut self.arms {
+            arm.at.push(0);
+        }
+    }
+}
+
 /// Reads `matrix = { axis = [values], … }`. `None` after a problem.
-pub(super) fn axes(
+pub(super) fn read(
     stage: &str,
     matrix: &Node,
     params: &Params,
     findings: &mut Findings,
-) -> Option<Vec<Axis>> {
+) -> Option<Matrix> {
     let raw = matrix;
     let matrix = interpolate(matrix, &mut ParamsOnly(params), findings)?;
     let Value::Table(entries) = &matrix.value else {
@@ -46,29 +97,29 @@ pub(super) fn axes(
         ));
         return None;
     };
-    if entries.is_empty() {
-        findings.add(Finding::new(
+    let (words, axes): (Vec<&Entry>, Vec<&Entry>) = entries
+        .iter()
+        .partition(|entry| MATRIX_WORDS.contains(&entry.key.as_str()));
+    if axes.is_empty() {
+        let finding = Finding::new(
             matrix.span,
             format!("stage `{stage}`: the matrix has no axes"),
-        ));
+        );
+        findings.add(match words.first() {
+            None => finding,
+            Some(word) => finding.hint(format!(
+                "`{}` works on the arms of axes; for arms one by one give them names: `matrix.arm = {{ first = {{ … }}, second = {{ … }} }}`",
+                word.key
+            )),
+        });
         return None;
     }
-    let axes: Vec<Option<Axis>> = entries
-        .iter()
+    let axes: Vec<Option<Axis>> = axes
+        .into_iter()
         .map(|entry| axis(stage, entry, &origins(raw, &entry.key, params), findings))
         .collect();
     let axes: Vec<Axis> = axes.into_iter().collect::<Option<_>>()?;
-    let arms = axes
-        .iter()
-        .try_fold(1usize, |arms, axis| arms.checked_mul(axis.values.len()));
-    if arms.is_none_or(|arms| arms > MOST_ARMS) {
-        findings.add(Finding::new(
-            matrix.span,
-            format!("stage `{stage}`: the matrix has more than {MOST_ARMS} arms"),
-        ));
-        return None;
-    }
-    Some(axes)
+    arms(stage, matrix.span, axes, &words, findings)
 }
 
 /// Where the values of an axis come from: the references in it, each with its place and value.
@@ -139,11 +190,12 @@ fn axis(
     }
     Some(Axis {
         name: name.clone(),
+        span: entry.node.span,
         values,
     })
 }
 
-fn listed_value(
+pub(super) fn listed_value(
     stage: &str,
     axis: &str,
     node: &Node,
@@ -162,11 +214,7 @@ fn listed_value(
         );
         return None;
     };
-    let in_id = !text.is_empty()
-        && !text
-            .chars()
-            .any(|c| matches!(c, '[' | ']' | ',' | '=' | '*') || c.is_control());
-    if !in_id || text.trim() != text {
+    if !fits_id(&text) {
         findings.add(
             Finding::new(
                 node.span,
@@ -184,6 +232,15 @@ fn listed_value(
         node: node.clone(),
         fields: None,
     })
+}
+
+/// Whether a text can be a value in an id and in a reference.
+pub(super) fn fits_id(text: &str) -> bool {
+    !text.is_empty()
+        && text.trim() == text
+        && !text
+            .chars()
+            .any(|c| matches!(c, '[' | ']' | ',' | '=' | '*') || c.is_control())
 }
 
 fn named_value(stage: &str, axis: &str, arm: &Entry, findings: &mut Findings) -> Option<AxisValue> {
@@ -210,115 +267,4 @@ fn named_value(stage: &str, axis: &str, arm: &Entry, findings: &mut Findings) ->
         },
         fields: Some(arm.node.clone()),
     })
-}
-
-/// Every combination of values, the last axis the fastest. One empty arm when there are no axes.
-pub(super) fn arms(axes: &[Axis]) -> Vec<Vec<usize>> {
-    let mut arms = vec![Vec::new()];
-    for axis in axes {
-        arms = arms
-            .iter()
-            .flat_map(|arm: &Vec<usize>| {
-                (0..axis.values.len()).map(|value| {
-                    let mut arm = arm.clone();
-                    arm.push(value);
-                    arm
-                })
-            })
-            .collect();
-    }
-    arms
-}
-
-/// References of a matrix itself: to parameters only.
-pub(super) struct ParamsOnly<'a>(pub(super) &'a Params);
-
-impl Lookup for ParamsOnly<'_> {
-    fn value(&mut self, path: &[&str], at: Span, findings: &mut Findings) -> Option<Node> {
-        if path[0] == "matrix" {
-            findings.add(Finding::new(
-                at,
-                format!(
-                    "`${{{}}}`: a matrix cannot refer to its own values",
-                    path.join(".")
-                ),
-            ));
-            return None;
-        }
-        self.0.find(path, at, findings).cloned()
-    }
-}
-
-/// References of one arm of a stage: to parameters and to the arm's matrix values.
-pub(super) struct ArmLookup<'a> {
-    pub(super) stage: &'a str,
-    pub(super) params: &'a Params,
-    pub(super) axes: &'a [Axis],
-    pub(super) arm: &'a [usize],
-    /// Whether the matrix had a problem: then nothing is known of its values and nothing said.
-    pub(super) broken: bool,
-}
-
-impl<'a> ArmLookup<'a> {
-    fn axis(&self, name: &str) -> Option<&'a AxisValue> {
-        let at = self.axes.iter().position(|axis| axis.name == name)?;
-        Some(&self.axes[at].values[self.arm[at]])
-    }
-
-    /// What a reference stands for and where that is written; for explaining, so without reports.
-    pub(super) fn peek(&self, path: &str) -> Option<&'a Node> {
-        let path = split(path);
-        if path[0] != "matrix" {
-            return self.params.peek(&path);
-        }
-        let value = self.axis(path.get(1)?)?;
-        match (&value.fields, path.len()) {
-            (Some(fields), 3..) => Some(fields.deepest(&path[2..])),
-            _ => Some(&value.node),
-        }
-    }
-}
-
-impl Lookup for ArmLookup<'_> {
-    fn value(&mut self, path: &[&str], at: Span, findings: &mut Findings) -> Option<Node> {
-        if path[0] != "matrix" {
-            return self.params.find(path, at, findings).cloned();
-        }
-        if self.broken {
-            return None;
-        }
-        let whole = path.join(".");
-        let stage = self.stage;
-        let Some(&name) = path.get(1) else {
-            findings.add(Finding::new(
-                at,
-                format!("stage `{stage}`: `${{matrix}}` must name an axis: `${{matrix.seed}}`"),
-            ));
-            return None;
-        };
-        let Some(value) = self.axis(name) else {
-            let message = if self.axes.is_empty() {
-                format!("stage `{stage}`: `${{{whole}}}`: the stage has no matrix")
-            } else {
-                format!("stage `{stage}`: `${{{whole}}}`: the matrix has no axis `{name}`")
-            };
-            let axes = self.axes.iter().map(|axis| axis.name.as_str());
-            let finding = Finding::new(at, message);
-            findings.add(if self.axes.is_empty() {
-                finding
-            } else {
-                finding.hints(suggest(name, "axes", axes))
-            });
-            return None;
-        };
-        if path.len() == 2 {
-            return Some(value.node.clone());
-        }
-        let from = value.fields.as_ref().unwrap_or(&value.node);
-        // `matrix.arm` is one word of the path here.
-        let start = format!("matrix.{name}");
-        let mut path = path[1..].to_vec();
-        path[0] = &start;
-        field(from, &path, at, findings).cloned()
-    }
 }

@@ -1,7 +1,7 @@
 //! The parameters of a stage: from the file into its kind's struct, with every problem found.
 
 use super::interpolate::references;
-use super::matrix::ArmLookup;
+use super::lookups::ArmLookup;
 use super::names::suggest;
 use super::problem::{Finding, Findings};
 use super::source::Span;
@@ -168,9 +168,7 @@ impl Reading<'_> {
             .and_then(|first| get(self.raw, first))
             .map(|entry| references(entry.node.deepest(&rest)))
             .unwrap_or_default();
-        let of_arm = raw
-            .iter()
-            .any(|path| super::interpolate::split(path)[0] == "matrix");
+        let of_arm = raw.iter().any(|path| self.lookup.is_of_axis(path));
         let stage = if of_arm { self.id } else { self.name };
         let mut finding = Finding::new(
             span,
@@ -211,7 +209,7 @@ impl Reading<'_> {
             } else {
                 let what = format!("parameters of `{}`", self.kind.name);
                 let mut hints = suggest(field, &what, known());
-                let reserved = suggest(field, "", super::declared::STAGE_KEYS);
+                let reserved = suggest(field, "", super::declared::stage_keys());
                 if hints.len() < 2 && reserved.len() == 2 {
                     hints.insert(0, reserved[0].clone());
                 }

@@ -83,187 +83,231 @@ pub(super) fn field<'a>(
     Some(node)
 }
 
-/// Applies the profile and the `--set` options to the parameters of a file and resolves what they say of one another.
-pub(super) fn resolve(
-    document: &Document,
-    options: &LoadOptions,
-    sources: &mut Sources,
-    findings: &mut Findings,
-) -> Params {
-    let declared: BTreeMap<&str, &Node> = document
-        .params
-        .iter()
-        .map(|entry| (entry.key.as_str(), &entry.node))
-        .collect();
-    // What the file alone says decides each parameter's type.
-    let base = Resolver::new(declared.clone()).run(findings);
+/// The parameters of a file and what changes them, ready to be resolved for any values of a sweep.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    /// As the file has them.
+    declared: BTreeMap<String, Node>,
+    /// What the file alone says: it decides each parameter's type.
+    base: BTreeMap<String, Option<Node>>,
+    overrides: BTreeMap<String, Override>,
+}
 
-    let mut overrides: BTreeMap<String, Override> = BTreeMap::new();
-    for (name, profile) in &document.profiles {
-        let active = options.profile.as_ref() == Some(name);
-        for entry in &profile.params {
-            let whose = format!("profile `{name}`");
-            if !declared.contains_key(entry.key.as_str()) {
-                findings.add(
-                    Finding::new(
-                        entry.key_span,
-                        format!("{whose}: unknown parameter `{}`", entry.key),
-                    )
-                    .hints(suggest(
-                        &entry.key,
-                        "parameters",
-                        declared.keys().copied(),
-                    )),
-                );
+impl Settings {
+    /// Reads the profile and the `--set` options.
+    pub(super) fn new(
+        document: &Document,
+        options: &LoadOptions,
+        sources: &mut Sources,
+        findings: &mut Findings,
+    ) -> Self {
+        let declared: BTreeMap<String, Node> = document
+            .params
+            .iter()
+            .map(|entry| (entry.key.clone(), entry.node.clone()))
+            .collect();
+        let nodes = declared.iter().map(|(name, node)| (name.as_str(), node));
+        let base = Resolver::new(nodes.collect()).run(findings);
+        let mut this = Self {
+            declared,
+            base,
+            overrides: BTreeMap::new(),
+        };
+        for (name, profile) in &document.profiles {
+            let active = options.profile.as_ref() == Some(name);
+            for entry in &profile.params {
+                let whose = format!("profile `{name}`");
+                if !this.is_known(&whose, &entry.key, entry.key_span, findings) {
+                    continue;
+                }
+                // A profile that is not in use is checked all the same.
+                let node = this.early_fit(&whose, &entry.key, &entry.node, findings);
+                if let (true, Some(node)) = (active, node) {
+                    this.overrides
+                        .insert(entry.key.clone(), Override { whose, node });
+                }
+            }
+        }
+        for (name, text) in &options.set {
+            let whose = "--set";
+            let start = sources.add(whose.into(), format!("{name}={text}"));
+            if !this.is_known(whose, name, Span::new(start, start + name.len()), findings) {
                 continue;
             }
-            // A profile that is not in use is checked all the same.
-            let node = early_fit(&whose, &entry.key, &entry.node, &base, &declared, findings);
-            if let (true, Some(node)) = (active, node) {
-                overrides.insert(entry.key.clone(), Override { whose, node });
+            let node = this
+                .read_option(whose, name, text, start + name.len() + 1, findings)
+                .and_then(|node| this.early_fit(whose, name, &node, findings));
+            if let Some(node) = node {
+                let whose = whose.to_owned();
+                this.overrides
+                    .insert(name.clone(), Override { whose, node });
+            }
+        }
+        this
+    }
+
+    /// Every parameter where those of a sweep have these values.
+    pub(super) fn resolve(&self, swept: &[(&str, &Node)], findings: &mut Findings) -> Params {
+        if self.overrides.is_empty() && swept.is_empty() {
+            return Params {
+                values: self.base.clone(),
+            };
+        }
+        let mut effective = self.effective();
+        for &(name, node) in swept {
+            effective.insert(name, node);
+        }
+        let mut values = Resolver::new(effective).run(findings);
+        for (name, Override { whose, .. }) in &self.overrides {
+            if swept.iter().any(|(other, _)| other == name) {
+                continue;
+            }
+            if let Some(Some(node)) = values.get(name) {
+                let node = self.fit(whose, name, node, findings);
+                values.insert(name.clone(), node);
+            }
+        }
+        Params { values }
+    }
+
+    /// The value of each parameter before references are resolved.
+    pub(super) fn effective(&self) -> BTreeMap<&str, &Node> {
+        let declared = self.declared.iter();
+        let mut nodes: BTreeMap<&str, &Node> =
+            declared.map(|(name, node)| (name.as_str(), node)).collect();
+        for (name, replaced) in &self.overrides {
+            nodes.insert(name, &replaced.node);
+        }
+        nodes
+    }
+
+    /// Whether the file has this parameter; if not, that is reported.
+    pub(super) fn is_known(
+        &self,
+        whose: &str,
+        name: &str,
+        span: Span,
+        findings: &mut Findings,
+    ) -> bool {
+        let known = self.declared.contains_key(name);
+        if !known {
+            let names = self.declared.keys().map(String::as_str);
+            findings.add(
+                Finding::new(span, format!("{whose}: unknown parameter `{name}`")).hints(suggest(
+                    name,
+                    "parameters",
+                    names,
+                )),
+            );
+        }
+        known
+    }
+
+    /// Whether the parameter is a string, so that any text is a value of it.
+    pub(super) fn is_text(&self, name: &str) -> bool {
+        matches!(self.base.get(name), Some(Some(node)) if matches!(node.value, Value::Text(_)))
+    }
+
+    /// Whether the parameter is a list.
+    pub(super) fn is_list(&self, name: &str) -> bool {
+        matches!(self.base.get(name), Some(Some(node)) if matches!(node.value, Value::List(_)))
+    }
+
+    /// [`Self::fit`], but what refers to other parameters has to wait until they are resolved.
+    fn early_fit(
+        &self,
+        whose: &str,
+        name: &str,
+        node: &Node,
+        findings: &mut Findings,
+    ) -> Option<Node> {
+        if is_reference(node) {
+            Some(node.clone())
+        } else {
+            self.fit(whose, name, node, findings)
+        }
+    }
+
+    /// The override with the parameter's type: a whole number will do for one with a fraction.
+    pub(super) fn fit(
+        &self,
+        whose: &str,
+        name: &str,
+        node: &Node,
+        findings: &mut Findings,
+    ) -> Option<Node> {
+        let Some(Some(before)) = self.base.get(name) else {
+            return Some(node.clone());
+        };
+        match (&before.value, &node.value) {
+            (Value::Real(_), Value::Whole(whole)) => Some(Node {
+                span: node.span,
+                value: Value::Real((whole.number as f64).into()),
+            }),
+            (before, new) if std::mem::discriminant(before) == std::mem::discriminant(new) => {
+                Some(node.clone())
+            }
+            (wanted, new) => {
+                findings.add(
+                    Finding::new(
+                        node.span,
+                        format!(
+                            "{whose}: `{name}` is {}, but the parameter is {}",
+                            new.type_name(),
+                            wanted.type_name()
+                        ),
+                    )
+                    .related(self.declared[name].span, "the parameter's own value"),
+                );
+                None
             }
         }
     }
-    for (name, text) in &options.set {
-        let node = from_option(name, text, &base, &declared, sources, findings)
-            .and_then(|node| early_fit("--set", name, &node, &base, &declared, findings));
-        if let Some(node) = node {
-            let whose = "--set".to_owned();
-            overrides.insert(name.clone(), Override { whose, node });
-        }
-    }
-    if overrides.is_empty() {
-        return Params { values: base };
-    }
 
-    let mut effective = declared.clone();
-    for (name, replaced) in &overrides {
-        effective.insert(name, &replaced.node);
-    }
-    let mut values = Resolver::new(effective).run(findings);
-    for (name, Override { whose, .. }) in &overrides {
-        if let Some(Some(node)) = values.get(name) {
-            let node = fit(whose, name, node, &base, &declared, findings);
-            values.insert(name.clone(), node);
+    /// Reads the text of an option, which begins at `start` of all texts. It is a TOML value; what is none, or stands for a
+    /// string parameter, is a string.
+    pub(super) fn read_option(
+        &self,
+        whose: &str,
+        name: &str,
+        text: &str,
+        start: usize,
+        findings: &mut Findings,
+    ) -> Option<Node> {
+        let span = Span::new(start, start + text.len());
+        let string = Node {
+            span,
+            value: Value::Text(text.to_owned()),
+        };
+        match DeValue::parse(text) {
+            Ok(value) => {
+                let node = Node::read(&value, start, findings).moved_to(span);
+                let reads_otherwise = self.is_text(name) && !matches!(node.value, Value::Text(_));
+                Some(if reads_otherwise { string } else { node })
+            }
+            // What begins like a list, table or quoted string was meant to be one.
+            Err(error) if text.starts_with(['[', '{', '"', '\'']) => {
+                findings.add(Finding::new(
+                    span,
+                    format!("{whose}: `{text}` is not TOML: {}", error.message()),
+                ));
+                None
+            }
+            Err(_) => Some(string),
         }
     }
-    Params { values }
 }
 
 /// A value for a parameter from a profile or an option.
+#[derive(Debug)]
 struct Override {
     /// "profile `small`" or "--set".
     whose: String,
     node: Node,
 }
 
-/// [`fit`], but what refers to other parameters has to wait until they are resolved.
-fn early_fit(
-    whose: &str,
-    name: &str,
-    node: &Node,
-    base: &BTreeMap<String, Option<Node>>,
-    declared: &BTreeMap<&str, &Node>,
-    findings: &mut Findings,
-) -> Option<Node> {
-    if is_reference(node) {
-        Some(node.clone())
-    } else {
-        fit(whose, name, node, base, declared, findings)
-    }
-}
-
-fn is_reference(node: &Node) -> bool {
+pub(super) fn is_reference(node: &Node) -> bool {
     matches!(&node.value, Value::Text(text) if text.contains("${"))
-}
-
-/// The override with the parameter's type: a whole number will do for one with a fraction.
-fn fit(
-    whose: &str,
-    name: &str,
-    node: &Node,
-    base: &BTreeMap<String, Option<Node>>,
-    declared: &BTreeMap<&str, &Node>,
-    findings: &mut Findings,
-) -> Option<Node> {
-    let Some(Some(before)) = base.get(name) else {
-        return Some(node.clone());
-    };
-    match (&before.value, &node.value) {
-        (Value::Real(_), Value::Whole(whole)) => Some(Node {
-            span: node.span,
-            value: Value::Real((whole.number as f64).into()),
-        }),
-        (before, new) if std::mem::discriminant(before) == std::mem::discriminant(new) => {
-            Some(node.clone())
-        }
-        (wanted, new) => {
-            findings.add(
-                Finding::new(
-                    node.span,
-                    format!(
-                        "{whose}: `{name}` is {}, but the parameter is {}",
-                        new.type_name(),
-                        wanted.type_name()
-                    ),
-                )
-                .related(declared[name].span, "the parameter's own value"),
-            );
-            None
-        }
-    }
-}
-
-/// Reads `--set name=text`. The text is a TOML value; what is none, or stands for a string parameter, is a string.
-fn from_option(
-    name: &str,
-    text: &str,
-    base: &BTreeMap<String, Option<Node>>,
-    declared: &BTreeMap<&str, &Node>,
-    sources: &mut Sources,
-    findings: &mut Findings,
-) -> Option<Node> {
-    let start = sources.add("--set".into(), format!("{name}={text}"));
-    let key_span = Span::new(start, start + name.len());
-    let value_start = start + name.len() + 1;
-    let span = Span::new(value_start, value_start + text.len());
-    if !declared.contains_key(name) {
-        findings.add(
-            Finding::new(key_span, format!("--set: unknown parameter `{name}`")).hints(suggest(
-                name,
-                "parameters",
-                declared.keys().copied(),
-            )),
-        );
-        return None;
-    }
-    let string = Node {
-        span,
-        value: Value::Text(text.to_owned()),
-    };
-    let wants_string = matches!(
-        base.get(name),
-        Some(Some(Node {
-            value: Value::Text(_),
-            ..
-        }))
-    );
-    match DeValue::parse(text) {
-        Ok(value) => {
-            let node = Node::read(&value, value_start, findings).moved_to(span);
-            let reads_otherwise = wants_string && !matches!(node.value, Value::Text(_));
-            Some(if reads_otherwise { string } else { node })
-        }
-        // What begins like a list, table or quoted string was meant to be one.
-        Err(error) if text.starts_with(['[', '{', '"', '\'']) => {
-            findings.add(Finding::new(
-                span,
-                format!("--set: `{text}` is not TOML: {}", error.message()),
-            ));
-            None
-        }
-        Err(_) => Some(string),
-    }
 }
 
 /// Resolves parameters that refer to one another, depth first.

@@ -1,11 +1,11 @@
 //! What a pipeline file says once everything in it is resolved.
 
+use super::Execution;
 use crate::stages::{AnyStage, Kind};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// A checked pipeline: every name known, every value typed, every default filled in, no cycle.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct Pipeline {
     pub profile: Option<String>,
     /// The parameters of the file with the profile and `--set` applied, interpolation done.
     pub params: BTreeMap<String, serde_json::Value>,
+    /// `[groups]`: how many stages of a group may run at the same time.
+    pub groups: BTreeMap<String, usize>,
     /// Every stage, each arm of a swept stage by itself, in the order of the file; what an `include` brings stands first.
     pub stages: Vec<StageSpec>,
 }
@@ -50,12 +52,8 @@ pub struct StageSpec {
     pub seed: u64,
     /// The ports that are connected, in the order of the kind; the ids of the stages in the order of the file.
     pub inputs: Vec<(String, Vec<String>)>,
-    /// Processor cores that the stage takes while it runs; at least 1.
-    pub cpus: usize,
-    /// Bytes of memory that the stage takes while it runs.
-    pub memory: Option<u64>,
-    /// How long one attempt may take.
-    pub timeout: Option<Duration>,
+    /// How it is run; nothing of this is part of its key.
+    pub execution: Execution,
     /// Where the stage is declared.
     pub location: Location,
 }

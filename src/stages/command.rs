@@ -5,15 +5,18 @@ use crate::progress::{Progress, Stopped};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read};
 use std::path::{Component, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// What reaches the program of the caller's environment: what it takes to find programs and to write text. Anything
 /// else would change results without being in the key.
 const PASSED_ON: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
+
+/// Set by the runner to the devices that the stage has for itself.
+const GPUS: &str = "CUDA_VISIBLE_DEVICES";
 
 /// Names that the stage itself sets.
 const RESERVED: &str = "ILM_";
@@ -26,7 +29,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// `command` runs a program in the project's folder. What it writes to the folder `$ILM_OUTPUT` is the artifact.
 ///
-/// The program sees `PATH`, `HOME`, `LANG` and `TMPDIR` of the caller, what `env` declares, and:
+/// The program sees `PATH`, `HOME`, `LANG` and `TMPDIR` of the caller, `CUDA_VISIBLE_DEVICES` with the devices that the
+/// stage's `gpus` brought, what `env` declares, and:
 /// `ILM_OUTPUT`, an empty folder; `ILM_SCRATCH`, kept between attempts; `ILM_SEED`; `ILM_INPUT_0`, `ILM_INPUT_1`, …,
 /// the folders of the artifacts of the port `from` in the order of the file; `ILM_INPUTS`, the same as a JSON list of
 /// `{"folder", "kind", "matrix"}`.
@@ -108,23 +112,23 @@ impl Stage for ProgramStage {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| {
-                StageError::message(format!("`{program}` could not be started: {error}"))
+                let told =
+                    StageError::message(format!("`{program}` could not be started: {error}"));
+                match error.kind() {
+                    ErrorKind::NotFound | ErrorKind::PermissionDenied => told.lasting(),
+                    _ => told,
+                }
             })?;
         let (sender, lines) = channel();
-        let readers = [
-            child.stdout.take().map(|pipe| read(pipe, sender.clone())),
-            child.stderr.take().map(|pipe| read(pipe, sender)),
-        ];
-        let heard = relay(&lines, context.progress);
-        if heard.is_err() {
-            // The runner stops the whole process group; this is for a program that left it.
-            let _ = child.kill();
+        if let Some(pipe) = child.stdout.take() {
+            read(pipe, sender.clone());
         }
+        if let Some(pipe) = child.stderr.take() {
+            read(pipe, sender);
+        }
+        let heard = relay(&lines, context.progress, &mut child);
         let status = child.wait()?;
         let tail = heard?;
-        for reader in readers.into_iter().flatten() {
-            let _ = reader.join();
-        }
         if status.success() {
             return Ok(());
         }
@@ -142,7 +146,7 @@ impl Stage for ProgramStage {
 impl ProgramStage {
     fn environment(&self, command: &mut Command, context: &StageContext<'_>) {
         command.env_clear();
-        for name in PASSED_ON {
+        for name in PASSED_ON.into_iter().chain([GPUS]) {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
@@ -167,7 +171,7 @@ impl ProgramStage {
 }
 
 /// Sends every line of a pipe, until the program and whatever it started have closed it.
-fn read(pipe: impl Read + Send + 'static, sender: Sender<String>) -> std::thread::JoinHandle<()> {
+fn read(pipe: impl Read + Send + 'static, sender: Sender<String>) {
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
             if sender
@@ -177,28 +181,59 @@ fn read(pipe: impl Read + Send + 'static, sender: Sender<String>) -> std::thread
                 return;
             }
         }
-    })
+    });
 }
 
-/// Passes lines on as notes until both pipes are closed; returns the last of them.
+/// Passes lines on as notes until both pipes are closed; returns the last of them. A program that is asked to stop may
+/// take its time to save what it has. What it leaves in the background keeps nobody waiting.
 fn relay(
-    lines: &std::sync::mpsc::Receiver<String>,
+    lines: &Receiver<String>,
     progress: &dyn Progress,
+    program: &mut Child,
 ) -> Result<VecDeque<String>, Stopped> {
     let mut tail = VecDeque::new();
+    let mut heard = Ok(());
+    let mut told = false;
+    let mut ended = false;
     loop {
         match lines.recv_timeout(LOOK) {
             Ok(line) => {
-                progress.note(&line)?;
+                heard = heard.and(progress.note(&line));
                 if tail.len() == SHOWN_LINES {
                     tail.pop_front();
                 }
                 tail.push_back(line);
             }
-            // A tick of nothing asks whether to stop.
-            Err(RecvTimeoutError::Timeout) => progress.tick("running", 0, 0)?,
-            Err(RecvTimeoutError::Disconnected) => return Ok(tail),
+            // Silent since the last look, and over even then.
+            Err(RecvTimeoutError::Timeout) if ended => return heard.map(|()| tail),
+            Err(RecvTimeoutError::Timeout) => {
+                // A tick of nothing asks whether to stop.
+                heard = heard.and(progress.tick("running", 0, 0));
+                ended = matches!(program.try_wait(), Ok(Some(_)) | Err(_));
+                told |= heard.is_err() && !ended && !told && ask_outsider(program);
+            }
+            Err(RecvTimeoutError::Disconnected) => return heard.map(|()| tail),
         }
+    }
+}
+
+/// Asks a program to stop that is not in this process group, and returns whether it is not: the runner asks everything
+/// in the group itself.
+#[expect(
+    unsafe_code,
+    reason = "getpgid and kill have no safe wrapper in the standard library"
+)]
+fn ask_outsider(program: &Child) -> bool {
+    let Ok(process) = i32::try_from(program.id()) else {
+        return false;
+    };
+    // SAFETY: both only look at and signal a child that has not been waited for, so its number is its own.
+    unsafe {
+        let outside = libc::getpgid(process) != libc::getpgid(0);
+        if outside {
+            libc::kill(process, libc::SIGTERM);
+        }
+        outside
     }
 }
 
@@ -259,6 +294,7 @@ mod tests {
         let allowed = [
             "GREETING",
             "HOME",
+            "CUDA_VISIBLE_DEVICES",
             "ILM_INPUTS",
             "ILM_INPUT_0",
             "ILM_OUTPUT",
@@ -314,11 +350,22 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let mut stage = shell("");
-        stage.command = ["sleep", "100"].map(str::to_owned).into();
+        // In a session of its own: nobody else asks it to stop here.
+        stage.command = ["setsid", "sleep", "100"].map(str::to_owned).into();
         let watch = crate::clock::Stopwatch::start();
         let error = stage.run(&context(folder.path(), &StopAtOnce)).unwrap_err();
         assert_eq!(error.to_string(), Stopped.to_string());
         assert!(watch.seconds() < 50.0);
+    }
+
+    #[test]
+    fn what_a_program_leaves_in_the_background_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let watch = crate::clock::Stopwatch::start();
+        shell("echo before; sleep 20 & echo after > $ILM_OUTPUT/x")
+            .run(&context(folder.path(), &Silent))
+            .unwrap();
+        assert!(watch.seconds() < 15.0);
     }
 
     #[test]

@@ -2,11 +2,15 @@
 
 use super::{ArtifactKind, Port, Problem, SourceFile, Stage, StageContext, StageError};
 use crate::data::demo::{self, DemoConfig};
-use crate::data::raw::{MovieLens, TagConfig};
+use crate::data::raw::{
+    Found, MovieLens, OnError, RawFormat, Reading, TagConfig, Where, amazon, openp5,
+};
 use crate::data::{Catalog, Filter};
+use crate::fetch::catalogue;
 use crate::formats::json;
 use crate::seed::Seed;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 /// How the files of the source are written.
@@ -28,6 +32,14 @@ pub enum Format {
     /// `ratings.csv` and `movies.csv`; `tags.csv`, `genome-scores.csv` and `genome-tags.csv` where present.
     #[serde(rename = "movielens-csv")]
     MovieLensCsv,
+    /// Amazon 2014: `reviews_X_5.json.gz` (or without `_5`, or `.gz`), and `meta_X.json.gz` where present.
+    AmazonReviews,
+    /// Amazon 2014: `ratings_X.csv`, and `meta_X.json.gz` where present.
+    AmazonRatings,
+    /// OpenP5's folder: `user_sequence.txt`; where present `user_indexing.txt`, `item_…_indexing….txt`, `prompt.txt` and
+    /// `item_attributes.tsv` (tab-separated, with a header: the item, then any of `title`, `year`, `categories`, `tags`, `brand`).
+    #[serde(rename = "openp5")]
+    OpenP5,
 }
 
 /// Parameters of `ingest`.
@@ -38,6 +50,15 @@ pub struct Ingest {
     pub source: String,
     /// How its files are written. Default `auto`.
     pub format: Format,
+    /// What to do with a line of a source file that is wrong: `fail` tells the first ten of a file and their number, `skip`
+    /// leaves them out, warns, and counts them in the summary. Default `fail`.
+    pub on_error: OnError,
+    /// The category in the names of Amazon's files, for instance `Beauty` or `Movies_and_TV`. Default empty: told by the name of
+    /// the source (`amazon-movies-and-tv`).
+    pub category: String,
+    /// Names of index files in OpenP5's folder beside the usual ones (random; sequential in three orders; collaborative with
+    /// 100, 200 or 500 tokens). Default none.
+    pub index_files: Vec<String>,
     /// Users and items with fewer interactions are removed, repeatedly (k-core). 0 and 1 keep all. Default 5, as in
     /// OpenP5 (arXiv 2306.11134).
     pub min_interactions: u32,
@@ -63,6 +84,9 @@ impl Default for Ingest {
         Self {
             source: "demo".to_owned(),
             format: Format::Auto,
+            on_error: OnError::Fail,
+            category: String::new(),
+            index_files: Vec::new(),
             min_interactions: 5,
             min_rating: 0.0,
             max_tags: 8,
@@ -78,24 +102,37 @@ impl Default for Ingest {
 /// Where the data comes from, as far as the parameters tell.
 enum Source {
     Demo,
-    Known(MovieLens),
+    Known(RawFormat),
     /// To be seen from the files in the folder.
     Unknown,
 }
 
 impl Ingest {
     fn kind(&self) -> Source {
+        let movielens = |format| Source::Known(RawFormat::MovieLens(format));
         match (self.format, self.source.as_str()) {
             (Format::Demo, _) | (Format::Auto, "demo") => Source::Demo,
-            (Format::MovieLens100k, _) | (Format::Auto, "ml-100k") => {
-                Source::Known(MovieLens::Hundred)
-            }
-            (Format::MovieLens1m, _) | (Format::Auto, "ml-1m") => Source::Known(MovieLens::Million),
+            (Format::MovieLens100k, _) | (Format::Auto, "ml-100k") => movielens(MovieLens::Hundred),
+            (Format::MovieLens1m, _) | (Format::Auto, "ml-1m") => movielens(MovieLens::Million),
             (Format::MovieLensCsv, _)
             | (Format::Auto, "ml-latest-small" | "ml-latest" | "ml-20m" | "ml-25m" | "ml-32m") => {
-                Source::Known(MovieLens::Csv)
+                movielens(MovieLens::Csv)
             }
+            (Format::AmazonReviews, _) => Source::Known(RawFormat::AmazonReviews),
+            (Format::AmazonRatings, _) => Source::Known(RawFormat::AmazonRatings),
+            (Format::OpenP5, _) => Source::Known(RawFormat::OpenP5),
             (Format::Auto, _) => Source::Unknown,
+        }
+    }
+
+    fn wanted(&self) -> Where {
+        let told = amazon::category_of(&self.source).map(str::to_owned);
+        Where {
+            tags: self.tags(),
+            category: (!self.category.is_empty())
+                .then(|| self.category.clone())
+                .or(told),
+            index_files: self.index_files.clone(),
         }
     }
 
@@ -118,25 +155,37 @@ impl Ingest {
         }
     }
 
-    fn hint(&self, format: Option<MovieLens>) -> String {
+    fn hint(&self, format: Option<RawFormat>) -> String {
         let folder = self.folder();
         let folder = folder.display();
-        match format {
-            Some(format) => format!(
-                "put `{}` into `{folder}`: MovieLens is at https://grouplens.org/datasets/movielens/",
-                format.required().join("` and `")
-            ),
-            None => format!(
-                "put the files of a MovieLens data set into `{folder}`, or use `source = \"demo\"`"
-            ),
-        }
+        let Some(format) = format else {
+            return format!(
+                "put the files of a data set into `{folder}`, or use `source = \"demo\"`"
+            );
+        };
+        let home = match format {
+            RawFormat::MovieLens(_) => "MovieLens is at https://grouplens.org/datasets/movielens/",
+            RawFormat::AmazonReviews | RawFormat::AmazonRatings => {
+                "Amazon's reviews of 2014 are at https://jmcauley.ucsd.edu/data/amazon/"
+            }
+            RawFormat::OpenP5 => {
+                "OpenP5's data is linked from https://github.com/agiresearch/OpenP5"
+            }
+        };
+        let get = catalogue::find(&self.source)
+            .map(|entry| format!("`ilm-pipe data get {}` fetches it; or ", entry.name))
+            .unwrap_or_default();
+        format!(
+            "{get}put {} into `{folder}`: {home}",
+            format.in_words(&self.wanted())
+        )
     }
 }
 
 impl Stage for Ingest {
     const NAME: &'static str = "ingest";
     const ABOUT: &'static str = "Reads a data set, or invents the demo one, and filters it";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const PORTS: &'static [Port] = &[];
     const OUTPUT: ArtifactKind = ArtifactKind::Catalog;
     const SEEDED: bool = false;
@@ -171,6 +220,37 @@ impl Stage for Ingest {
                 ),
             ));
         }
+        let amazon = matches!(self.format, Format::AmazonReviews | Format::AmazonRatings);
+        if amazon && self.wanted().category.is_none() {
+            problems.push(Problem::new(
+                "category",
+                format!(
+                    "is empty, but must be a category, for instance `Beauty`: the source `{}` tells none",
+                    self.source
+                ),
+            ));
+        }
+        if !self
+            .category
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_')
+        {
+            problems.push(Problem::new(
+                "category",
+                format!(
+                    "is `{}`, but must be letters, digits and `_`",
+                    self.category
+                ),
+            ));
+        }
+        for (index, name) in self.index_files.iter().enumerate() {
+            if !openp5::is_index_file(name) {
+                problems.push(Problem::new(
+                    format!("index_files[{index}]"),
+                    format!("is `{name}`, but must be a file name like `item_…_indexing….txt`"),
+                ));
+            }
+        }
         let path = Path::new(&self.source);
         let inside = path
             .components()
@@ -188,45 +268,57 @@ impl Stage for Ingest {
     }
 
     fn source_files(&self) -> Vec<SourceFile> {
-        let file = |name: &str, required, format| SourceFile {
+        let wanted = self.wanted();
+        let file = |name: String, required, format| SourceFile {
             path: self.folder().join(name),
             required,
             hint: self.hint(format),
         };
+        let files = |format: RawFormat, known: bool| {
+            let groups = format.required(&wanted);
+            let required = groups.into_iter().flat_map(move |group| {
+                // Where one of several will do, none of them is required by itself.
+                let single = group.len() == 1;
+                group.into_iter().map(move |name| (name, known && single))
+            });
+            let optional = format.optional(&wanted).into_iter();
+            required.chain(optional.map(|name| (name, false)))
+        };
         match self.kind() {
             Source::Demo => Vec::new(),
-            Source::Known(format) => {
-                let required = format.required().into_iter().map(|name| (name, true));
-                let optional = format
-                    .optional(self.tags())
-                    .iter()
-                    .map(|&name| (name, false));
-                required
-                    .chain(optional)
-                    .map(|(name, required)| file(name, required, Some(format)))
+            Source::Known(format) => files(format, true)
+                .map(|(name, required)| file(name, required, Some(format)))
+                .collect(),
+            Source::Unknown => {
+                let all = RawFormat::ALL
+                    .into_iter()
+                    .flat_map(|format| files(format, false).collect::<Vec<_>>());
+                let mut seen = BTreeSet::new();
+                all.filter(|(name, _)| seen.insert(name.clone()))
+                    .map(|(name, required)| file(name, required, None))
                     .collect()
             }
-            Source::Unknown => MovieLens::ALL
-                .into_iter()
-                .flat_map(|format| {
-                    let optional = format.optional(self.tags()).iter().copied();
-                    format.required().into_iter().chain(optional)
-                })
-                .map(|name| file(name, false, None))
-                .collect(),
         }
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
         let folder = context.source(&self.folder());
+        let wanted = self.wanted();
         let format = match self.kind() {
             Source::Demo => None,
             Source::Known(format) => Some(format),
-            Source::Unknown => Some(MovieLens::detect(&folder)?),
+            Source::Unknown => Some(RawFormat::detect(&folder, &wanted)?),
         };
-        let mut raw = match format {
-            None => demo::invent(self.demo(), Seed::new(self.demo_seed)),
-            Some(format) => format.read(&folder, self.tags(), context.progress)?,
+        let reading = Reading::new(self.on_error, context.progress);
+        let Found {
+            catalog: mut raw,
+            shipped,
+        } = match format {
+            None => Found {
+                catalog: demo::invent(self.demo(), Seed::new(self.demo_seed)),
+                shipped: openp5::Shipped::default(),
+            },
+            Some(format) => format.read(&folder, &wanted, &reading)?,
         };
         for film in &mut raw.films {
             film.tags.truncate(self.max_tags as usize);
@@ -238,12 +330,19 @@ impl Stage for Ingest {
         };
         let catalog = Catalog::new(raw, filter)?;
         catalog.write(&context.output)?;
+        shipped.write(&catalog, &context.output)?;
         let mut summary = catalog.summary();
         summary.insert("interactions_read".to_owned(), read.into());
         summary.insert(
             "format".to_owned(),
-            format.map_or("demo", MovieLens::name).into(),
+            format.map_or("demo", RawFormat::name).into(),
         );
+        let skipped = reading.skipped();
+        let total: usize = skipped.values().sum();
+        summary.insert("lines_skipped".to_owned(), total.into());
+        for (file, count) in skipped {
+            summary.insert(format!("lines_skipped.{file}"), count.into());
+        }
         json::write(&context.out("summary.json"), &summary)?;
         Ok(())
     }
@@ -341,7 +440,7 @@ mod tests {
         let hint = &Stage::source_files(&from_toml("source = 'ml-1m'").unwrap())[0].hint;
         assert_eq!(
             hint,
-            "put `ratings.dat` and `movies.dat` into `datasets/ml-1m`: MovieLens is at \
+            "`ilm-pipe data get ml-1m` fetches it; or put `ratings.dat` and `movies.dat` into `datasets/ml-1m`: MovieLens is at \
              https://grouplens.org/datasets/movielens/"
         );
     }

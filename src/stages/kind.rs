@@ -25,6 +25,14 @@ pub enum ArtifactKind {
     Pairs,
     /// `train.jsonl`, `test.jsonl`, `corpus.jsonl`: prompts with item places, and targets.
     Tasks,
+    /// A data folder of OpenP5: `user_sequence.txt`, `user_indexing.txt`, `item_…_indexing….txt` with
+    /// `user_sequence_…_indexing….txt`, `prompt.txt`, `item_attributes.tsv`.
+    #[serde(rename = "openp5")]
+    OpenP5,
+    /// OpenP5's examples: counts, and files of them where wanted.
+    Prompts,
+    /// `statistics.json`: the size of a data set.
+    Statistics,
     /// `tokenizer.json`.
     Tokenizer,
     /// A decoder language model: `config.json`, `model.safetensors`.
@@ -75,6 +83,9 @@ impl ArtifactKind {
             Self::ItemTokens => "item-tokens",
             Self::Pairs => "pairs",
             Self::Tasks => "tasks",
+            Self::OpenP5 => "openp5",
+            Self::Prompts => "prompts",
+            Self::Statistics => "statistics",
             Self::Tokenizer => "tokenizer",
             Self::LanguageModel => "language-model",
             Self::Qformer => "qformer",

@@ -19,11 +19,14 @@ mod kind;
 mod language_io;
 #[cfg(test)]
 mod language_tests;
+mod openp5;
 mod pairs;
 mod phase_1;
 mod phase_2;
+mod prompts;
 mod registry;
 mod split;
+mod statistics;
 mod table;
 mod tasks;
 mod texts;

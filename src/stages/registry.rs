@@ -10,10 +10,13 @@ use super::fit_cf::FitCf;
 use super::fit_encoder::FitEncoder;
 use super::generate::Generate;
 use super::ingest::Ingest;
+use super::openp5::OpenP5;
 use super::pairs::Pairs;
 use super::phase_1::Phase1Stage;
 use super::phase_2::Phase2;
+use super::prompts::PromptsStage;
 use super::split::Split;
+use super::statistics::{Statistics, StatisticsTable};
 use super::table::Table;
 use super::tasks::Tasks;
 use super::tokenizer::TrainTokenizer;
@@ -33,6 +36,10 @@ const REGISTRY: &[Kind] = &[
     Kind::of::<Phase2>(),
     Kind::of::<Generate>(),
     Kind::of::<Evaluate>(),
+    Kind::of::<OpenP5>(),
+    Kind::of::<PromptsStage>(),
+    Kind::of::<Statistics>(),
+    Kind::of::<StatisticsTable>(),
     Kind::of::<Table>(),
     Kind::of::<ProgramStage>(),
 ];

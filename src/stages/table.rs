@@ -1,10 +1,11 @@
 //! `table`: scores of many arms as one table, with the paper's numbers beside ours.
 
-use super::{ArtifactKind, InputArtifact, Port, Problem, Stage, StageContext, StageError};
+use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::eval::Scores;
 use crate::eval::paper::{PaperTable, TABLES};
 use crate::formats::json;
-use crate::tables::{Arm, SemanticConsistency, Substitutes};
+use crate::tables::panels::{Chosen, Panel, Scored, panels};
+use crate::tables::{Arm, Report, Run, SemanticConsistency, Substitutes};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,8 +21,12 @@ pub struct Table {
     pub columns: Vec<TableColumn>,
     /// Which published table stands beside ours: `none` or `table-3`. Default `none`.
     pub paper: String,
-    /// Label of the column that every other is tested against (paired t test over films). Default: no test.
+    /// Label of the column that every other is tested against: a paired t test over equal seeds, or over films where there
+    /// are fewer than two. Default: no test.
     pub compare_with: Option<String>,
+    /// Axes whose values are repetitions of one experiment: arms that differ on nothing else are averaged. On any other
+    /// axis each value makes a table of its own. Default `["seed"]`.
+    pub replicates: Vec<String>,
     /// Resamples of the bootstrap over films, from 100 to 100000. Default 1000.
     pub resamples: u32,
     /// The sentence encoder, for the caption. Default empty: not named.
@@ -47,7 +52,7 @@ pub enum Layout {
 pub struct TableColumn {
     /// The header.
     pub label: String,
-    /// The arms of this column: those whose matrix has all these values. Several (seeds) are averaged.
+    /// The arms of this column: those whose matrix has all these values.
     #[serde(rename = "match")]
     pub matches: BTreeMap<String, String>,
     /// The paper's column beside it. Default: the one named like the label, if there is one.
@@ -66,6 +71,7 @@ impl Default for Table {
             columns: Vec::new(),
             paper: NO_PAPER.to_owned(),
             compare_with: None,
+            replicates: vec!["seed".to_owned()],
             resamples: 1000,
             encoder: String::new(),
             language_model: String::new(),
@@ -78,7 +84,7 @@ impl Stage for Table {
     const NAME: &'static str = "table";
     const ABOUT: &'static str =
         "Lays out scores as text, Markdown, LaTeX and CSV, beside the paper's";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const PORTS: &'static [Port] = &[Port::many("rows", &[ArtifactKind::Scores])];
     const OUTPUT: ArtifactKind = ArtifactKind::Table;
     const SEEDED: bool = false;
@@ -144,90 +150,112 @@ impl Stage for Table {
 
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
         let rows = context.all("rows");
-        let mut used = vec![false; rows.len()];
+        let arms: Vec<Scored<'_>> = rows
+            .iter()
+            .map(|row| Scored {
+                stage: &row.stage,
+                matrix: &row.matrix,
+            })
+            .collect();
+        let columns: Vec<Chosen<'_>> = self
+            .columns
+            .iter()
+            .map(|column| Chosen {
+                label: &column.label,
+                matches: &column.matches,
+            })
+            .collect();
+        let found = panels(&columns, &arms, &self.replicates)?;
+        for arm in arms
+            .iter()
+            .filter(|arm| !columns.iter().any(|column| column.fits(arm)))
+        {
+            context
+                .progress
+                .warn(&format!("`{}` is in no column of the table", arm.stage))?;
+        }
+        let read = |index: usize| -> Result<Scores, StageError> {
+            Ok(json::read(&rows[index].file("scores.json"))?)
+        };
+        let mut tables = Vec::new();
+        let mut summary = BTreeMap::new();
+        for panel in found.panels {
+            let arms = self.arms(&panel, &read)?;
+            let suffix: String = found
+                .axes
+                .iter()
+                .zip(&panel.values)
+                .map(|(axis, value)| format!(" {axis}={value}"))
+                .collect();
+            summary.extend(arms.iter().map(|arm| {
+                let sum: f64 = arm.runs.iter().map(|run| run.scores.mean).sum();
+                let mean = sum / arm.runs.len() as f64;
+                let percent = (mean * 10_000.0).round() / 100.0;
+                (format!("{}{suffix}", arm.label), percent)
+            }));
+            tables.push((panel.values, self.layout(&arms)?));
+        }
+        let report = Report::new(found.axes, tables);
+        for (name, text) in [
+            ("table.txt", report.text()),
+            ("table.md", report.markdown()),
+            ("table.tex", report.latex()),
+            ("table.csv", report.csv()),
+        ] {
+            fs_err::write(context.out(name), text)?;
+        }
+        json::write(&context.out("summary.json"), &summary)?;
+        Ok(())
+    }
+}
+
+impl Table {
+    /// The columns of one table with their scores. A column without any is left out.
+    fn arms(
+        &self,
+        panel: &Panel,
+        read: &dyn Fn(usize) -> Result<Scores, StageError>,
+    ) -> Result<Vec<Arm>, StageError> {
         let mut arms = Vec::new();
-        for column in &self.columns {
-            let mut runs: Vec<Scores> = Vec::new();
-            for (row, used) in rows.iter().zip(&mut used) {
-                if column.fits(row) {
-                    *used = true;
-                    runs.push(json::read(&row.file("scores.json"))?);
-                }
-            }
+        for (column, runs) in self.columns.iter().zip(&panel.columns) {
             if runs.is_empty() {
-                return Err(StageError::message(no_arm(column, rows)));
+                continue;
             }
+            let runs = runs
+                .iter()
+                .map(|(seed, row)| {
+                    Ok(Run {
+                        seed: seed.clone(),
+                        scores: read(*row)?,
+                    })
+                })
+                .collect::<Result<_, StageError>>()?;
             arms.push(Arm {
                 label: column.label.clone(),
                 paper: column.paper.clone().unwrap_or_else(|| column.label.clone()),
                 runs,
             });
         }
-        for (row, _) in rows.iter().zip(&used).filter(|(_, used)| !**used) {
-            context
-                .progress
-                .warn(&format!("`{}` is in no column of the table", row.stage))?;
-        }
+        Ok(arms)
+    }
+
+    fn layout(&self, arms: &[Arm]) -> Result<crate::tables::Table, StageError> {
         let substitutes = Substitutes {
             encoder: self.encoder.clone(),
             language_model: self.language_model.clone(),
             data: self.data.clone(),
         };
         let Layout::SemanticConsistency = self.layout;
-        let table = SemanticConsistency {
+        Ok(SemanticConsistency {
             title: &self.title,
-            arms: &arms,
+            arms,
             paper: PaperTable::find(&self.paper),
             compare_with: self.compare_with.as_deref(),
             resamples: self.resamples,
             substitutes: &substitutes,
         }
-        .table()?;
-        for (name, text) in [
-            ("table.txt", table.text()),
-            ("table.md", table.markdown()),
-            ("table.tex", table.latex()),
-            ("table.csv", table.csv()),
-        ] {
-            fs_err::write(context.out(name), text)?;
-        }
-        let summary: BTreeMap<String, f64> = arms
-            .iter()
-            .map(|arm| {
-                let sum: f64 = arm.runs.iter().map(|run| run.mean).sum();
-                let mean = sum / arm.runs.len() as f64;
-                (arm.label.clone(), (mean * 10_000.0).round() / 100.0)
-            })
-            .collect();
-        json::write(&context.out("summary.json"), &summary)?;
-        Ok(())
+        .table()?)
     }
-}
-
-impl TableColumn {
-    fn fits(&self, row: &InputArtifact) -> bool {
-        self.matches
-            .iter()
-            .all(|(axis, value)| row.matrix.get(axis) == Some(value))
-    }
-}
-
-/// Says what was looked for and what there is.
-fn no_arm(column: &TableColumn, rows: &[InputArtifact]) -> String {
-    let show = |matrix: &BTreeMap<String, String>| -> String {
-        let all: Vec<String> = matrix
-            .iter()
-            .map(|(axis, value)| format!("{axis}={value}"))
-            .collect();
-        all.join(",")
-    };
-    let known: Vec<String> = rows.iter().map(|row| format!("`{}`", row.stage)).collect();
-    format!(
-        "the column `{}` wants `{}`, but `rows` has {}",
-        column.label,
-        show(&column.matches),
-        known.join(", ")
-    )
 }
 
 #[cfg(test)]
@@ -237,6 +265,7 @@ mod tests {
     use crate::formats::tensors::Array;
     use crate::progress::Silent;
     use crate::seed::Seed;
+    use crate::stages::InputArtifact;
     use crate::tasks::Task;
     use std::path::Path;
 
@@ -293,6 +322,14 @@ mod tests {
                 folder: root.join(format!("{arm}-{seed}")),
             })
             .collect();
+        run_rows(table, root, rows)
+    }
+
+    fn run_rows(
+        table: &Table,
+        root: &Path,
+        rows: Vec<InputArtifact>,
+    ) -> Result<String, StageError> {
         let context = StageContext {
             inputs: BTreeMap::from([("rows".to_owned(), rows)]),
             project: root.to_owned(),
@@ -342,6 +379,60 @@ mod tests {
         for name in ["table.md", "table.tex", "table.csv", "summary.json"] {
             assert!(root.path().join("out").join(name).exists());
         }
+    }
+
+    #[test]
+    fn each_value_of_a_swept_axis_is_a_table_with_an_overview() {
+        let root = tempfile::tempdir().unwrap();
+        let mut rows = Vec::new();
+        for (index, (arm, tokens)) in [
+            ("mlp", "4"),
+            ("mlp", "8"),
+            ("qformer", "4"),
+            ("qformer", "8"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let folder = root.path().join(format!("{arm}-{tokens}"));
+            write_scores(&folder, 0.5 + 0.1 * index as f32);
+            rows.push(InputArtifact {
+                stage: format!("sc[arm={arm},query_tokens={tokens}]"),
+                matrix: BTreeMap::from([
+                    ("arm".to_owned(), arm.to_owned()),
+                    ("query_tokens".to_owned(), tokens.to_owned()),
+                ]),
+                kind: ArtifactKind::Scores,
+                folder,
+            });
+        }
+        let table = Table {
+            columns: vec![column("ILM-MLP", "mlp"), column("ILM-QFormer", "qformer")],
+            compare_with: Some("ILM-MLP".to_owned()),
+            resamples: 100,
+            ..Table::default()
+        };
+        let text = run_rows(&table, root.path(), rows).unwrap();
+        let overview: Vec<&str> = text.lines().take(9).collect();
+        insta::assert_snapshot!(overview.join("\n"));
+        let titles: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("Semantic consistency") && !line.contains("cosine"))
+            .collect();
+        assert_eq!(
+            titles,
+            [
+                "Semantic consistency: by query_tokens",
+                "Semantic consistency (query_tokens = 4)",
+                "Semantic consistency (query_tokens = 8)"
+            ]
+        );
+        let csv = fs_err::read_to_string(root.path().join("out/table.csv")).unwrap();
+        assert!(csv.starts_with("query_tokens,row,column,"), "{csv}");
+        let summary: BTreeMap<String, f64> =
+            json::read(&root.path().join("out/summary.json")).unwrap();
+        assert_eq!(summary.len(), 4);
+        assert!(summary.contains_key("ILM-QFormer query_tokens=8"));
     }
 
     #[test]

@@ -7,28 +7,38 @@ use csv::WriterBuilder;
 const HEADER: [&str; 7] = ["row", "column", "value", "low", "high", "best", "paper"];
 
 pub(super) fn render(table: &Table) -> String {
+    render_all(&[], &[(&[], table)])
+}
+
+/// Several tables in one, told apart by the values of these axes in the first columns.
+pub(super) fn render_all(axes: &[String], tables: &[(&[String], &Table)]) -> String {
     let mut out = WriterBuilder::new().from_writer(Vec::new());
     let number = |value: Option<f64>| value.map(|x| x.to_string()).unwrap_or_default();
-    let mut write = |record: [String; 7]| {
-        out.write_record(&record)
+    let mut write = |first: &[String], rest: [String; 7]| {
+        out.write_record(first.iter().chain(&rest))
             .expect("writing to memory cannot fail");
     };
-    write(HEADER.map(str::to_owned));
-    for row in &table.rows {
-        let best = table.best(row);
-        for ((cell, column), best) in row.cells.iter().zip(&table.columns).zip(best) {
-            if cell.value.is_none() && cell.paper.is_none() {
-                continue;
+    write(axes, HEADER.map(str::to_owned));
+    for (values, table) in tables {
+        for row in &table.rows {
+            let best = table.best(row);
+            for ((cell, column), best) in row.cells.iter().zip(&table.columns).zip(best) {
+                if cell.value.is_none() && cell.paper.is_none() {
+                    continue;
+                }
+                write(
+                    values,
+                    [
+                        row.label.clone(),
+                        column.label.clone(),
+                        number(cell.value),
+                        number(cell.interval.map(|(low, _)| low)),
+                        number(cell.interval.map(|(_, high)| high)),
+                        best.to_string(),
+                        number(cell.paper.as_ref().map(|(value, _)| *value)),
+                    ],
+                );
             }
-            write([
-                row.label.clone(),
-                column.label.clone(),
-                number(cell.value),
-                number(cell.interval.map(|(low, _)| low)),
-                number(cell.interval.map(|(_, high)| high)),
-                best.to_string(),
-                number(cell.paper.as_ref().map(|(value, _)| *value)),
-            ]);
         }
     }
     let bytes = out.into_inner().expect("writing to memory cannot fail");

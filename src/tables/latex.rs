@@ -120,6 +120,9 @@ pub(super) fn escape(text: &str) -> String {
             '×' => out.push_str("$\\times$"),
             '±' => out.push_str("$\\pm$"),
             '–' => out.push_str("--"),
+            'σ' => out.push_str("$\\sigma$"),
+            '√' => out.push_str("$\\surd$"),
+            '·' => out.push_str("$\\cdot$"),
             _ => out.push(c),
         }
     }

@@ -1,15 +1,21 @@
 //! Tables as text, Markdown, LaTeX and CSV.
 //!
 //! [`Table`] is what a table says; each format is one file. A cell may carry the paper's value, which every format shows
-//! beside ours. [`SemanticConsistency`] lays out the paper's main table from scores.
+//! beside ours. [`SemanticConsistency`] lays out the paper's main table from scores. [`panels`](panels::panels) finds which
+//! scores go into which column, and [`Report`] is what a sweep makes of a table: one for each value, with an overview.
 
 mod csv;
+mod dataset_statistics;
 mod latex;
 mod markdown;
+pub mod panels;
+mod report;
 mod semantic_consistency;
 mod text;
 
-pub use semantic_consistency::{Arm, SemanticConsistency, Substitutes};
+pub use dataset_statistics::{DatasetStatistics, statistics_table};
+pub use report::Report;
+pub use semantic_consistency::{Arm, Run, SemanticConsistency, Substitutes};
 
 use std::fmt::Write as _;
 
@@ -111,7 +117,8 @@ impl Table {
             .zip(&self.columns)
             .map(|(cell, column)| {
                 let shown = row.shown(cell.value?);
-                column.competes.then(|| shown.parse().ok()).flatten()
+                let digits = shown.replace(',', "");
+                column.competes.then(|| digits.parse().ok()).flatten()
             })
             .collect();
         let several = printed.iter().flatten().count() > 1;
@@ -133,9 +140,12 @@ impl Table {
 }
 
 impl Row {
-    /// A value as printed in this row.
+    /// A value as printed in this row. Whole numbers have commas between thousands.
     pub(crate) fn shown(&self, value: f64) -> String {
         let text = format!("{value:.*}", self.decimals);
+        if self.decimals == 0 {
+            return thousands(&text);
+        }
         // "-0.00" says no more than "0.00".
         match text.strip_prefix('-') {
             Some(rest) if rest.bytes().all(|b| b == b'0' || b == b'.') => rest.to_owned(),
@@ -168,6 +178,24 @@ impl Row {
     pub(crate) fn has_intervals(&self) -> bool {
         self.cells.iter().any(|cell| cell.interval.is_some())
     }
+}
+
+/// `-1234567` -> `-1,234,567`.
+fn thousands(text: &str) -> String {
+    let (sign, digits) = text
+        .strip_prefix('-')
+        .map_or(("", text), |digits| ("-", digits));
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) || digits == "0" {
+        return digits.to_owned();
+    }
+    let mut out = sign.to_owned();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// Joins lines, each with its newline.
@@ -264,6 +292,20 @@ pub(crate) mod tests {
         assert_eq!(table.best(&table.rows[0]), [true, true, false]);
         assert_eq!(table.best(&table.rows[1]), [false, true, false]);
         assert_eq!(table.best(&table.rows[3]), [false, false, false]);
+    }
+
+    #[test]
+    fn thousands_are_apart() {
+        for (value, shown) in [
+            (0.0, "0"),
+            (-0.2, "0"),
+            (999.0, "999"),
+            (-1000.0, "-1,000"),
+            (19_629_820.0, "19,629,820"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(Row::default().shown(value), shown);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::{Best, Cell, Column, Row, Table};
 use crate::eval::paper::{ALL, ALL_PUBLISHED, PaperTable, Published};
 use crate::eval::{EvalError, Pooled, Scores, paired_t};
 use crate::tasks::Task;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A column: an arm of the experiment, scored with one or more seeds.
 #[derive(Clone, Debug)]
@@ -13,7 +14,16 @@ pub struct Arm {
     /// The paper's column that stands beside it.
     pub paper: String,
     /// The scores of each seed.
-    pub runs: Vec<Scores>,
+    pub runs: Vec<Run>,
+}
+
+/// One of the repetitions that a column is the mean of.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Which one: runs of two columns with the same seed are a pair. Empty when there is only one.
+    pub seed: String,
+    /// Its scores.
+    pub scores: Scores,
 }
 
 /// What was used in place of the paper's own parts; an empty text is left out of the caption.
@@ -56,7 +66,7 @@ impl SemanticConsistency<'_> {
         let pooled = self
             .arms
             .iter()
-            .map(|arm| Pooled::new(&arm.runs.iter().collect::<Vec<_>>()))
+            .map(|arm| Pooled::new(&arm.runs.iter().map(|run| &run.scores).collect::<Vec<_>>()))
             .collect::<Result<Vec<_>, _>>()?;
         let mut columns: Vec<Column> = self
             .arms
@@ -94,7 +104,8 @@ impl SemanticConsistency<'_> {
             decimals,
             ..Row::default()
         };
-        let seeds = pooled.iter().map(|p| p.run_means.len()).max().unwrap_or(0);
+        let seeds = pooled.iter().map(Pooled::runs).max().unwrap_or(0);
+        let tests = self.tests(&pooled);
         let mut below = Vec::new();
         if seeds > 1 {
             below.push(extra("± over seeds", 2, &|p| {
@@ -102,8 +113,17 @@ impl SemanticConsistency<'_> {
                 Some((interval.high - interval.low) / 2.0 * SCALE)
             }));
         }
-        if let Some(row) = self.test_row(&pooled) {
-            below.push(row);
+        if !tests.is_empty() {
+            below.push(Row {
+                label: "p, paired t test".to_owned(),
+                cells: tests
+                    .iter()
+                    .map(|test| cell(test.as_ref().map(|test| test.p)))
+                    .chain([Cell::default()])
+                    .collect(),
+                decimals: 4,
+                ..Row::default()
+            });
         }
         below.push(extra("floor of the column", 2, &|p| {
             Some(p.floor(&|_| true)? * SCALE)
@@ -126,7 +146,7 @@ impl SemanticConsistency<'_> {
             title: self.title.to_owned(),
             corner: "task".to_owned(),
             columns,
-            caption: self.caption(&pooled, seeds, used.len()),
+            caption: self.caption(&pooled, &tests, used.len()),
             rows,
             notes,
         })
@@ -167,33 +187,80 @@ impl SemanticConsistency<'_> {
         }
     }
 
-    /// The p-values of the paired test of each column against one, over the films that both have.
-    fn test_row(&self, pooled: &[Pooled]) -> Option<Row> {
-        let label = self.compare_with?;
-        let base = self.arms.iter().position(|arm| arm.label == label)?;
-        let base_means = pooled[base].film_means();
-        let cells = pooled
+    /// The paired test of each column against one; empty when there is none to test against.
+    ///
+    /// Columns that share seeds are compared seed by seed: what training does by chance is then part of the error. Films are
+    /// the pairs only where that is not known, with fewer than two seeds in common.
+    fn tests(&self, pooled: &[Pooled]) -> Vec<Option<Test>> {
+        let base = self
+            .compare_with
+            .and_then(|label| self.arms.iter().position(|arm| arm.label == label));
+        let Some(base) = base else { return Vec::new() };
+        let base_films = pooled[base].film_means();
+        let base_seeds = self.by_seed(base, &pooled[base]);
+        pooled
             .iter()
             .enumerate()
             .map(|(index, other)| {
                 if index == base {
-                    return Cell::default();
+                    return None;
+                }
+                let (first, second): (Vec<f64>, Vec<f64>) = self
+                    .by_seed(index, other)
+                    .iter()
+                    .filter_map(|(seed, mean)| Some((*mean, *base_seeds.get(seed)?)))
+                    .unzip();
+                if let Some(test) = paired_t(&first, &second) {
+                    return Some(Test {
+                        p: test.p,
+                        seeds: Some(first.len()),
+                    });
                 }
                 let (first, second): (Vec<f64>, Vec<f64>) = other
                     .film_means()
                     .iter()
-                    .filter_map(|(film, mean)| Some((*mean, *base_means.get(film)?)))
+                    .filter_map(|(film, mean)| Some((*mean, *base_films.get(film)?)))
                     .unzip();
-                cell(paired_t(&first, &second).map(|test| test.p))
+                Some(Test {
+                    p: paired_t(&first, &second)?.p,
+                    seeds: None,
+                })
             })
-            .chain([Cell::default()])
-            .collect();
-        Some(Row {
-            label: "p, paired t test".to_owned(),
-            cells,
-            decimals: 4,
-            ..Row::default()
-        })
+            .collect()
+    }
+
+    /// The mean of all tasks of each seed of a column.
+    fn by_seed(&self, column: usize, pooled: &Pooled) -> BTreeMap<&str, f64> {
+        let seeds = self.arms[column].runs.iter().map(|run| run.seed.as_str());
+        seeds.zip(pooled.run_means(&|_| true)).collect()
+    }
+
+    /// What the pairs of the tests are.
+    fn test_caption(&self, tests: &[Option<Test>]) -> Option<String> {
+        let label = self.compare_with?;
+        let done: Vec<&Test> = tests.iter().flatten().collect();
+        let pairs: BTreeSet<usize> = done.iter().filter_map(|test| test.seeds).collect();
+        let films = done.iter().any(|test| test.seeds.is_none());
+        let over = match (pairs.first(), pairs.last()) {
+            (Some(least), Some(most)) => {
+                let counts = if least < most {
+                    format!("{least} to {most}")
+                } else {
+                    most.to_string()
+                };
+                let rest = if films {
+                    ", or over the films' mean scores where a column has fewer than two seeds in common with it"
+                } else {
+                    ""
+                };
+                format!("over the means of equal seeds ({counts} pairs){rest}")
+            }
+            _ if films => "over the films' mean scores".to_owned(),
+            _ => return None,
+        };
+        Some(format!(
+            "p: two-sided paired t test of each column against {label}, {over}; 0.0000 is below 0.00005."
+        ))
     }
 
     fn published(&self, column: &str, row: &str) -> Option<&'static Published> {
@@ -213,7 +280,14 @@ impl SemanticConsistency<'_> {
         .collect()
     }
 
-    fn caption(&self, pooled: &[Pooled], seeds: usize, n_published: usize) -> Vec<String> {
+    fn caption(
+        &self,
+        pooled: &[Pooled],
+        tests: &[Option<Test>],
+        n_published: usize,
+    ) -> Vec<String> {
+        let least = pooled.iter().map(Pooled::runs).min().unwrap_or(0);
+        let seeds = pooled.iter().map(Pooled::runs).max().unwrap_or(0);
         let n = pooled.iter().map(|p| p.n).max().unwrap_or(0);
         let n_tasks = pooled.iter().map(|p| p.tasks.len()).max().unwrap_or(0);
         let n_films = pooled
@@ -230,22 +304,30 @@ impl SemanticConsistency<'_> {
                 "\"{ALL}\" is the unweighted mean of the {n_tasks} tasks, \"{ALL_PUBLISHED}\" that of those whose rows the paper prints (23 of 24)."
             ),
             "\"floor\": the same generated texts against the targets of other films, mean of the columns.".to_owned(),
-            format!(
-                "The 95 % interval is a bootstrap over films ({} resamples){}.",
-                self.resamples,
-                if seeds > 1 { " of the seeds' mean" } else { "" }
-            ),
+            if seeds > 1 {
+                format!(
+                    "The 95 % interval covers films and seeds: a bootstrap over films of the seeds' mean ({} resamples) and \
+                     Student's t over the seeds' means, their distances from the mean squared and added (Zou & Donner 2008).",
+                    self.resamples
+                )
+            } else {
+                format!(
+                    "The 95 % interval is a bootstrap over films ({} resamples).",
+                    self.resamples
+                )
+            },
         ];
         if seeds > 1 {
+            let seeds = if least < seeds {
+                format!("{least} to {seeds}")
+            } else {
+                seeds.to_string()
+            };
             all.push(format!(
-                "Cells are means of {seeds} seeds; \"± over seeds\" is the half-width of the 95 % interval of Student's t over them."
+                "Cells are means of {seeds} seeds; \"± over seeds\" is the half-width of the 95 % interval of Student's t over them alone."
             ));
         }
-        if let Some(label) = self.compare_with {
-            all.push(format!(
-                "p: two-sided paired t test of each column against {label}, over the films' mean scores; 0.0000 is below 0.00005."
-            ));
-        }
+        all.extend(self.test_caption(tests));
         if let Some(first) = pooled.first() {
             all.push(format!(
                 "Distinct texts: different generations over generations, mean of tasks; the targets have {:.1} %.",
@@ -292,6 +374,14 @@ impl SemanticConsistency<'_> {
         }
         all
     }
+}
+
+/// A paired test of two columns.
+struct Test {
+    /// Two-sided.
+    p: f64,
+    /// The number of pairs where they are seeds; otherwise they are films.
+    seeds: Option<usize>,
 }
 
 fn cell(value: Option<f64>) -> Cell {
@@ -354,8 +444,11 @@ mod tests {
             .map(|(index, column)| Arm {
                 label: (*column).to_owned(),
                 paper: (*column).to_owned(),
-                runs: [0.0, 0.01]
-                    .map(|seed| scores(0.6 + 0.02 * index as f64 + seed * (1.0 + index as f64)))
+                runs: [("1", 0.0), ("2", 0.01)]
+                    .map(|(seed, shift)| Run {
+                        seed: seed.to_owned(),
+                        scores: scores(0.6 + 0.02 * index as f64 + shift * (1.0 + index as f64)),
+                    })
                     .to_vec(),
             })
             .collect()
@@ -403,6 +496,47 @@ mod tests {
             .sum::<f64>()
             / 23.0;
         assert!((table.rows[25].cells[1].value.unwrap() - published).abs() < 1e-9);
+    }
+
+    #[test]
+    fn columns_are_compared_seed_by_seed() {
+        let substitutes = Substitutes::default();
+        let p = |arms: &[Arm]| {
+            let table = layout(arms, &substitutes).table().unwrap();
+            let row = table.rows.iter().find(|row| row.label.starts_with("p,"));
+            let p = row.unwrap().cells[0].value.unwrap();
+            (p, table.caption.join("\n"))
+        };
+        // The means of ELM are 0.60 and 0.61, of ILM-QFormer-random 0.64 and 0.67 (and a constant): differences 0.04
+        // and 0.06, so t = 0.05 / 0.01 = 5 with one degree of freedom, p = 1 - 2 atan(5) / pi.
+        let mut arms = arms();
+        let expected = 1.0 - 2.0 * 5f64.atan() / std::f64::consts::PI;
+        let (by_seed, caption) = p(&arms);
+        assert!((by_seed - expected).abs() < 1e-6, "{by_seed}");
+        assert!(
+            caption.contains("over the means of equal seeds (2 pairs);"),
+            "{caption}"
+        );
+        // Pairs are found by seed, whatever the order.
+        arms[0].runs.reverse();
+        assert!((p(&arms).0 - expected).abs() < 1e-6);
+        // With one seed in common the films are the pairs.
+        arms[0].runs.truncate(1);
+        let (by_film, caption) = p(&arms);
+        assert!(by_film < 0.01, "{by_film}");
+        assert!(
+            caption.contains("(2 pairs), or over the films' mean scores"),
+            "{caption}"
+        );
+        assert!(caption.contains("means of 1 to 2 seeds"), "{caption}");
+        for arm in &mut arms {
+            arm.runs.truncate(1);
+        }
+        assert!(
+            p(&arms)
+                .1
+                .contains("ILM-QFormer-random, over the films' mean scores;")
+        );
     }
 
     #[test]

@@ -119,7 +119,17 @@ fn pair(ours: &str, paper: &str, width: usize) -> String {
 
 fn column_width(table: &Table, index: usize) -> usize {
     let column = &table.columns[index];
-    let least = if column.paper { PAIR } else { SINGLE };
+    let least = if column.paper {
+        // Two halves, each as wide as the widest number in either and a gap.
+        let widest = table.rows.iter().filter_map(|row| {
+            let cell = row.cells.get(index)?;
+            let (value, mark) = row.published(column, cell);
+            Some(width(&row.ours(cell)).max(width(&value) + width(&mark)))
+        });
+        PAIR.max(2 * (widest.max().unwrap_or(0) + 1))
+    } else {
+        SINGLE
+    };
     let ranges = table.rows.iter().filter_map(|row| {
         let range = row.range(row.cells.get(index)?)?;
         Some(width(&range))

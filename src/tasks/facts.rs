@@ -307,6 +307,7 @@ pub(super) mod tests {
             genres: owned(&["Drama", "Romance"]),
             tags: owned(&["sea", "harbour lights", "friendship"]),
             traits,
+            sort: crate::data::ItemSort::Film,
         }
     }
 
@@ -320,6 +321,7 @@ pub(super) mod tests {
             genres: owned(&["Comedy", "Romance"]),
             tags: Vec::new(),
             traits: BTreeMap::new(),
+            sort: crate::data::ItemSort::Film,
         }
     }
 

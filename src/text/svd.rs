@@ -103,7 +103,7 @@ fn sign_of_largest(column: &[f64]) -> f64 {
 
 /// Makes columns (`[width, n]`, one after another) orthonormal: modified Gram-Schmidt, done twice, because once loses
 /// digits when columns are nearly dependent. A column in the span of the earlier ones becomes zero.
-fn orthonormalize(columns: &mut [f64], n: usize) {
+pub(crate) fn orthonormalize(columns: &mut [f64], n: usize) {
     let width = columns.len() / n;
     for _ in 0..2 {
         let before: Vec<f64> = columns
@@ -158,7 +158,7 @@ fn gram(rows: &[f64], width: usize) -> Vec<f64> {
 }
 
 /// `[rows, columns]` -> `[columns, rows]`.
-fn transpose(matrix: &[f64], rows: usize, columns: usize) -> Vec<f64> {
+pub(crate) fn transpose(matrix: &[f64], rows: usize, columns: usize) -> Vec<f64> {
     let mut turned = vec![0.0; matrix.len()];
     for row in 0..rows {
         for column in 0..columns {
@@ -169,7 +169,7 @@ fn transpose(matrix: &[f64], rows: usize, columns: usize) -> Vec<f64> {
 }
 
 /// Eight running sums, added in order.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (a, a_rest) = a.as_chunks::<8>();
     let (b, b_rest) = b.as_chunks::<8>();
     let mut sums = [0.0_f64; 8];

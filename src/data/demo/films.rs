@@ -116,6 +116,7 @@ fn film(id: u32, people: &People, titles: &mut BTreeSet<String>, seed: Seed) -> 
         genres: genres.map(|genre| GENRES[genre].name.to_owned()).collect(),
         tags,
         traits,
+        ..RawFilm::default()
     };
     (film, point)
 }

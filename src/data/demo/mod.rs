@@ -62,7 +62,11 @@ pub fn invent(config: DemoConfig, seed: Seed) -> RawCatalog {
     let seed = seed.child("demo");
     let (films, latent) = films::invent(config.films, seed);
     let ratings = viewers::watch(config, &films, &latent, seed);
-    RawCatalog { films, ratings }
+    RawCatalog {
+        films,
+        ratings,
+        names: None,
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Film lists.
 
-use super::lines::{self, Fields, Layout, Rows};
+use super::input::{Input, Rows};
+use super::lines::{self, Fields, Layout};
+use super::reading::Reading;
 use super::title::split_title;
 use crate::data::{DataError, Problems, RawFilm};
-use crate::progress::Progress;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -32,7 +33,7 @@ const FLAGS: [&str; 19] = [
 ];
 
 /// Reads `u.item` of 100K. A title without a year (`unknown`, film 267) takes the year of the release date.
-pub fn read_hundred(path: &Path, progress: &dyn Progress) -> Result<Vec<RawFilm>, DataError> {
+pub fn read_hundred(input: Input<'_>, reading: &Reading<'_>) -> Result<Vec<RawFilm>, DataError> {
     const LAYOUT: Layout = Layout {
         separator: "|",
         columns: &[
@@ -67,41 +68,42 @@ pub fn read_hundred(path: &Path, progress: &dyn Progress) -> Result<Vec<RawFilm>
         }
         Ok(film)
     };
-    unique(path, lines::read(path, LAYOUT, progress, row)?)
+    let path = input.path().to_owned();
+    unique(&path, lines::read(input, LAYOUT, reading, row)?, reading)
 }
 
 /// Reads `movies.dat` of 1M.
-pub fn read_million(path: &Path, progress: &dyn Progress) -> Result<Vec<RawFilm>, DataError> {
+pub fn read_million(input: Input<'_>, reading: &Reading<'_>) -> Result<Vec<RawFilm>, DataError> {
     read_three(
-        path,
+        input,
         Layout {
             separator: "::",
             columns: &["id", "title", "genres"],
             more: None,
             csv: false,
         },
-        progress,
+        reading,
     )
 }
 
 /// Reads `movies.csv`.
-pub fn read_csv(path: &Path, progress: &dyn Progress) -> Result<Vec<RawFilm>, DataError> {
+pub fn read_csv(input: Input<'_>, reading: &Reading<'_>) -> Result<Vec<RawFilm>, DataError> {
     read_three(
-        path,
+        input,
         Layout {
             separator: ",",
             columns: &["movieId", "title", "genres"],
             more: None,
             csv: true,
         },
-        progress,
+        reading,
     )
 }
 
 fn read_three(
-    path: &Path,
+    input: Input<'_>,
     layout: Layout,
-    progress: &dyn Progress,
+    reading: &Reading<'_>,
 ) -> Result<Vec<RawFilm>, DataError> {
     let row = |fields: &Fields<'_>| {
         let [id, title, genres] = fields else {
@@ -123,7 +125,8 @@ fn read_three(
             .collect();
         film(id, layout.columns[0], title, layout, genres)
     };
-    unique(path, lines::read(path, layout, progress, row)?)
+    let path = input.path().to_owned();
+    unique(&path, lines::read(input, layout, reading, row)?, reading)
 }
 
 fn film(
@@ -150,10 +153,16 @@ fn film(
 }
 
 /// Sorts films by id; an id may occur once.
-fn unique(path: &Path, read: Rows<RawFilm>) -> Result<Vec<RawFilm>, DataError> {
+fn unique(
+    path: &Path,
+    read: Rows<RawFilm>,
+    reading: &Reading<'_>,
+) -> Result<Vec<RawFilm>, DataError> {
     let mut first: BTreeMap<u32, usize> = BTreeMap::new();
     let mut problems = Problems::new(path);
-    for (film, line) in read.rows.iter().zip(read.first_line..) {
+    let lines: Vec<usize> = read.lines().collect();
+    let mut films = Vec::with_capacity(read.rows.len());
+    for (film, line) in read.rows.into_iter().zip(lines) {
         if let Some(before) = first.get(&film.id) {
             problems.add(
                 line,
@@ -164,10 +173,10 @@ fn unique(path: &Path, read: Rows<RawFilm>) -> Result<Vec<RawFilm>, DataError> {
             );
         } else {
             first.insert(film.id, line);
+            films.push(film);
         }
     }
-    problems.into_result()?;
-    let mut films = read.rows;
+    reading.settle(problems)?;
     films.sort_by_key(|film| film.id);
     Ok(films)
 }

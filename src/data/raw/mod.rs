@@ -1,29 +1,45 @@
-//! `MovieLens` in all its formats, read strictly.
+//! Raw data sets, read strictly.
 //!
 //! | format | files | encoding |
 //! | --- | --- | --- |
 //! | `movielens-100k` | `u.data` (tab), `u.item` (`\|`, 19 genre flags) | Latin-1 |
 //! | `movielens-1m` | `ratings.dat`, `movies.dat` (`::`) | Latin-1 |
 //! | `movielens-csv` (latest-small, latest, 20M, 25M, 32M) | `ratings.csv`, `movies.csv`; where present `tags.csv`, `genome-scores.csv` with `genome-tags.csv` | UTF-8 |
+//! | `amazon-reviews` | `reviews_X_5.json.gz` or without `_5`, `.gz`; where present `meta_X.json.gz` | JSON; Python literals |
+//! | `amazon-ratings` | `ratings_X.csv`; where present `meta_X.json.gz` | UTF-8 |
+//! | `openp5` | `user_sequence.txt`; where present `user_indexing.txt`, `item_…_indexing….txt`, `prompt.txt`, `item_attributes.tsv` | UTF-8 |
 //!
 //! Policy: every line must be right. A rating of a film that the film list lacks, a second rating of the same film by
 //! the same user, a film listed twice, a film without a title, a blank line are problems, as is any field that is not
-//! what its column says. The first ten problems of a file are told with their lines, and the total. One exception, because
-//! copies that went through a spreadsheet have them: CSV columns without a name are ignored, with a warning when they
-//! hold something.
+//! what its column says. With [`OnError::Fail`] the first ten problems of a file are told with their lines, and the total;
+//! with [`OnError::Skip`] the same is a warning, the lines are left out and counted ([`Reading::skipped`]). A wrong header and an
+//! empty file are errors always. One exception, because copies that went through a spreadsheet have them: CSV columns without
+//! a name are ignored, with a warning when they hold something.
+//!
+//! Each parser is a function of bytes: of one line (`parse_…`) or of a whole file ([`Input::bytes`]).
 
+pub mod amazon;
 mod films;
+mod format;
+mod input;
 mod lines;
+mod names;
+pub mod openp5;
+pub mod python;
 mod ratings;
+mod reading;
 mod tags;
 mod title;
 
+pub use format::{Found, RawFormat, Where};
+pub use input::{Input, Rows};
+pub use reading::{OnError, Reading};
+pub use tags::{TagFiles, add_tags};
 pub use title::split_title;
 
 use super::{DataError, RawCatalog};
-use crate::progress::Progress;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How the files of a data set are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,69 +88,54 @@ impl MovieLens {
         }
     }
 
-    /// The format whose required files are all in `folder`; there must be exactly one.
-    pub fn detect(folder: &Path) -> Result<Self, DataError> {
-        let present = |name: &str| folder.join(name).is_file();
-        let found: Vec<Self> = Self::ALL
-            .into_iter()
-            .filter(|format| format.required().into_iter().all(present))
-            .collect();
-        if let [format] = found.as_slice() {
-            return Ok(*format);
-        }
-        let names = |formats: &[Self]| {
-            let names = formats.iter().map(|format| {
-                let [ratings, films] = format.required();
-                format!("`{ratings}` and `{films}` ({})", format.name())
-            });
-            names.collect::<Vec<_>>().join(", or ")
-        };
-        let single: Vec<&str> = Self::ALL
-            .into_iter()
-            .flat_map(Self::required)
-            .filter(|name| present(name))
-            .collect();
-        let found = if !folder.is_dir() {
-            "is not there".to_owned()
-        } else if !found.is_empty() {
-            format!("holds {}", names(&found).replace(", or ", ", and "))
-        } else if single.is_empty() {
-            "holds none of them".to_owned()
-        } else {
-            format!("holds only `{}`", single.join("`, `"))
-        };
-        Err(DataError::Folder {
-            folder: folder.to_owned(),
-            found,
-            expected: names(&Self::ALL),
-        })
-    }
-
     /// Reads the data set in `folder`.
     pub fn read(
         self,
         folder: &Path,
         tags: TagConfig,
-        progress: &dyn Progress,
+        reading: &Reading<'_>,
     ) -> Result<RawCatalog, DataError> {
         let [ratings_file, films_file] = self.required().map(|name| folder.join(name));
         for path in [&films_file, &ratings_file] {
             self.must_exist(path)?;
         }
-        let mut films = match self {
-            Self::Hundred => films::read_hundred(&films_file, progress)?,
-            Self::Million => films::read_million(&films_file, progress)?,
-            Self::Csv => films::read_csv(&films_file, progress)?,
+        let (ratings_input, films_input) = (Input::open(&ratings_file)?, Input::open(&films_file)?);
+        let mut raw = self.parse(ratings_input, films_input, reading)?;
+        let open = |name: &str| {
+            let wanted = self.optional(tags).contains(&name);
+            let path = folder.join(name);
+            (wanted && path.is_file())
+                .then(|| Input::open(&path))
+                .transpose()
         };
-        let ratings = ratings::read(&ratings_file, self, &films, &films_file, progress)?;
-        let files: Vec<PathBuf> = self
-            .optional(tags)
-            .iter()
-            .map(|name| folder.join(name))
-            .filter(|path| path.is_file())
-            .collect();
-        tags::add(&mut films, &files, tags, &films_file, progress)?;
-        Ok(RawCatalog { films, ratings })
+        let files = TagFiles {
+            user_tags: open("tags.csv")?,
+            genome_scores: open("genome-scores.csv")?,
+            genome_tags: open("genome-tags.csv")?,
+        };
+        add_tags(&mut raw.films, files, tags, &films_file, reading)?;
+        Ok(raw)
+    }
+
+    /// Reads ratings and films from their files' content.
+    pub fn parse(
+        self,
+        ratings: Input<'_>,
+        films: Input<'_>,
+        reading: &Reading<'_>,
+    ) -> Result<RawCatalog, DataError> {
+        let films_path = films.path().to_owned();
+        let films = match self {
+            Self::Hundred => films::read_hundred(films, reading)?,
+            Self::Million => films::read_million(films, reading)?,
+            Self::Csv => films::read_csv(films, reading)?,
+        };
+        let ratings = ratings::read(ratings, self, &films, &films_path, reading)?;
+        Ok(RawCatalog {
+            films,
+            ratings,
+            names: None,
+        })
     }
 
     fn must_exist(self, path: &Path) -> Result<(), DataError> {

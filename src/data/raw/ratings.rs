@@ -1,15 +1,13 @@
 //! Ratings files.
 
 use super::MovieLens;
+use super::input::{Input, Rows};
 use super::lines::{self, Fields, Layout};
+use super::reading::Reading;
 use crate::data::{DataError, Problems, RawFilm, RawRating};
-use crate::progress::Progress;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// 2100-01-01; a greater time is in milliseconds or wrong.
-const LATEST: u32 = 4_102_444_800;
 
 fn layout(format: MovieLens) -> Layout {
     let plain = Layout {
@@ -35,67 +33,85 @@ fn layout(format: MovieLens) -> Layout {
 
 /// Reads the ratings, in the order of the file, and checks them against the film list.
 pub fn read(
-    path: &Path,
+    input: Input<'_>,
     format: MovieLens,
     films: &[RawFilm],
     films_path: &Path,
-    progress: &dyn Progress,
+    reading: &Reading<'_>,
 ) -> Result<Vec<RawRating>, DataError> {
     let layout = layout(format);
+    let path = input.path().to_owned();
     let lowest = if format == MovieLens::Csv { 0.5 } else { 1.0 };
     let row = |fields: &Fields<'_>| {
         let [user, film, rating, timestamp] = fields else {
             return Err("has too few fields".to_owned());
         };
-        let time = lines::whole(timestamp, layout.columns[3]).ok();
-        let time = time.filter(|&time| time <= LATEST).ok_or_else(|| {
-            let expected = format!("whole seconds since 1970, at most {LATEST}");
-            lines::wrong(timestamp, layout.columns[3], &expected)
-        });
         Ok(RawRating {
             user: lines::whole(user, layout.columns[0])?,
             film: lines::whole(film, layout.columns[1])?,
             rating: lines::number(rating, layout.columns[2], lowest, 5.0)?,
-            timestamp: time?.into(),
+            timestamp: lines::seconds(timestamp, layout.columns[3])?,
         })
     };
-    let read = lines::read(path, layout, progress, row)?;
-    let mut problems = Problems::new(path);
-
+    let read = lines::read(input, layout, reading, row)?;
     let listed = FilmSet::new(films);
-    let known = |film: u32| listed.contains(film);
-    let again = repeated(&read.rows);
-    let all_known = read.rows.par_iter().all(|rating| known(rating.film));
-    if all_known && again.is_empty() {
-        return Ok(read.rows);
-    }
-    let mut seen: BTreeMap<(u32, u32), usize> = again.iter().map(|&pair| (pair, 0)).collect();
-    for (rating, line) in read.rows.iter().zip(read.first_line..) {
-        if !known(rating.film) {
-            problems.add(
-                line,
+    let films_name = films_path.file_name().unwrap_or_default();
+    check(
+        read,
+        &path,
+        reading,
+        |rating| {
+            (!listed.contains(rating.film)).then(|| {
                 format!(
                     "`{}` is `{}`, but must be the id of a film in `{}`",
                     layout.columns[1],
                     rating.film,
-                    films_path.file_name().unwrap_or_default().to_string_lossy()
-                ),
-            );
+                    films_name.to_string_lossy()
+                )
+            })
+        },
+        |rating, first| {
+            format!(
+                "user {} has rated film {} already, on line {first}; a user may rate a film once",
+                rating.user, rating.film
+            )
+        },
+    )
+}
+
+/// Keeps the ratings that are right: `wrong` says what is wrong with one by itself, `repeats` what is wrong with a second
+/// rating of the same item by the same user, given the line of the first.
+pub(super) fn check(
+    read: Rows<RawRating>,
+    path: &Path,
+    reading: &Reading<'_>,
+    wrong: impl Fn(&RawRating) -> Option<String> + Sync,
+    repeats: impl Fn(&RawRating, usize) -> String,
+) -> Result<Vec<RawRating>, DataError> {
+    let again = repeated(&read.rows);
+    if again.is_empty() && read.rows.par_iter().all(|rating| wrong(rating).is_none()) {
+        return Ok(read.rows);
+    }
+    let mut problems = Problems::new(path);
+    let mut seen: BTreeMap<(u32, u32), usize> = again.iter().map(|&pair| (pair, 0)).collect();
+    let mut good = Vec::with_capacity(read.rows.len());
+    for (&rating, line) in read.rows.iter().zip(read.lines()) {
+        if let Some(message) = wrong(&rating) {
+            problems.add(line, message);
+            continue;
         }
         match seen.get_mut(&(rating.user, rating.film)) {
-            Some(first @ 0) => *first = line,
-            Some(first) => problems.add(
-                line,
-                format!(
-                    "user {} has rated film {} already, on line {first}; a user may rate a film once",
-                    rating.user, rating.film
-                ),
-            ),
             None => {}
+            Some(first @ 0) => *first = line,
+            Some(first) => {
+                problems.add(line, repeats(&rating, *first));
+                continue;
+            }
         }
+        good.push(rating);
     }
-    problems.into_result()?;
-    Ok(read.rows)
+    reading.settle(problems)?;
+    Ok(good)
 }
 
 /// The listed film ids: a bit each, where they are small.

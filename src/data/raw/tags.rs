@@ -1,12 +1,13 @@
 //! Tags of users and of the tag genome.
 
 use super::TagConfig;
+use super::input::Input;
 use super::lines::{self, Fields, Layout};
+use super::reading::Reading;
 use crate::data::{DataError, Problems, RawFilm};
-use crate::progress::Progress;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const fn csv(columns: &'static [&'static str]) -> Layout {
     Layout {
@@ -21,31 +22,41 @@ const TAGS: Layout = csv(&["userId", "movieId", "tag"]);
 const GENOME_TAGS: Layout = csv(&["tagId", "tag"]);
 const GENOME_SCORES: Layout = csv(&["movieId", "tagId", "relevance"]);
 
-/// Gives `films` (by ascending id) the tags of those of `files` that hold some.
-pub fn add(
+/// The files that hold tags, each where it is there.
+#[derive(Default)]
+pub struct TagFiles<'a> {
+    /// `tags.csv`.
+    pub user_tags: Option<Input<'a>>,
+    /// `genome-scores.csv`.
+    pub genome_scores: Option<Input<'a>>,
+    /// `genome-tags.csv`.
+    pub genome_tags: Option<Input<'a>>,
+}
+
+/// Gives `films` (by ascending id, listed in `films_path`) the tags of `files`.
+pub fn add_tags(
     films: &mut [RawFilm],
-    files: &[PathBuf],
+    files: TagFiles<'_>,
     config: TagConfig,
     films_path: &Path,
-    progress: &dyn Progress,
+    reading: &Reading<'_>,
 ) -> Result<(), DataError> {
-    let file = |name: &str| files.iter().find(|path| path.ends_with(name));
-    if let Some(path) = file("tags.csv") {
-        for (index, tag) in user_tags(films, path, films_path, progress)? {
+    if let Some(input) = files.user_tags {
+        for (index, tag) in user_tags(films, input, films_path, reading)? {
             push(&mut films[index].tags, tag, config.max_tags);
         }
     }
-    match (file("genome-scores.csv"), file("genome-tags.csv")) {
+    match (files.genome_scores, files.genome_tags) {
         (Some(scores), Some(names)) => {
-            let tags = genome(films, scores, names, config, films_path, progress)?;
+            let tags = genome(films, scores, names, config, films_path, reading)?;
             for (index, tag) in tags {
                 push(&mut films[index].tags, tag, config.max_tags);
             }
         }
         (None, None) => {}
-        (Some(only), None) | (None, Some(only)) => progress.warn(&format!(
+        (Some(only), None) | (None, Some(only)) => reading.progress.warn(&format!(
             "`{}` is not read: `genome-scores.csv` and `genome-tags.csv` are needed together",
-            only.display()
+            only.path().display()
         ))?,
     }
     Ok(())
@@ -66,9 +77,9 @@ fn normalised(tag: &str) -> String {
 /// (position of the film, tag), by film, then by falling number of users, then by tag. Empty tags are left out.
 fn user_tags(
     films: &[RawFilm],
-    path: &Path,
+    input: Input<'_>,
     films_path: &Path,
-    progress: &dyn Progress,
+    reading: &Reading<'_>,
 ) -> Result<Vec<(usize, String)>, DataError> {
     let row = |fields: &Fields<'_>| {
         let [user, film, tag] = fields else {
@@ -80,17 +91,19 @@ fn user_tags(
             lines::whole(user, TAGS.columns[0])?,
         ))
     };
-    let read = lines::read(path, TAGS, progress, row)?;
-    let mut problems = Problems::new(path);
+    let path = input.path().to_owned();
+    let read = lines::read(input, TAGS, reading, row)?;
+    let mut problems = Problems::new(&path);
     let mut uses: Vec<(usize, String, u32)> = Vec::with_capacity(read.rows.len());
-    for ((film, tag, user), line) in read.rows.into_iter().zip(read.first_line..) {
+    let lines: Vec<usize> = read.lines().collect();
+    for ((film, tag, user), line) in read.rows.into_iter().zip(lines) {
         match position(films, film) {
             Some(_) if tag.is_empty() => {}
             Some(index) => uses.push((index, tag, user)),
             None => problems.add(line, unknown(film, films_path)),
         }
     }
-    problems.into_result()?;
+    reading.settle(problems)?;
     uses.sort_unstable();
     uses.dedup();
     let mut counted: Vec<(usize, Reverse<usize>, String)> = uses
@@ -107,11 +120,11 @@ fn user_tags(
 /// (position of the film, tag), by film, then by falling relevance, then by tag.
 fn genome(
     films: &[RawFilm],
-    scores: &Path,
-    names: &Path,
+    scores: Input<'_>,
+    names: Input<'_>,
     config: TagConfig,
     films_path: &Path,
-    progress: &dyn Progress,
+    reading: &Reading<'_>,
 ) -> Result<Vec<(usize, String)>, DataError> {
     let row = |fields: &Fields<'_>| {
         let [id, tag] = fields else {
@@ -122,7 +135,7 @@ fn genome(
             normalised(&lines::text(tag, GENOME_TAGS.columns[1], GENOME_TAGS)?),
         ))
     };
-    let tags: BTreeMap<u32, String> = lines::read(names, GENOME_TAGS, progress, row)?
+    let tags: BTreeMap<u32, String> = lines::read(names, GENOME_TAGS, reading, row)?
         .rows
         .into_iter()
         .collect();
@@ -136,10 +149,11 @@ fn genome(
             lines::number(relevance, GENOME_SCORES.columns[2], 0.0, 1.0)?,
         ))
     };
-    let read = lines::read(scores, GENOME_SCORES, progress, row)?;
-    let mut problems = Problems::new(scores);
+    let scores_path = scores.path().to_owned();
+    let read = lines::read(scores, GENOME_SCORES, reading, row)?;
+    let mut problems = Problems::new(&scores_path);
     let mut relevant: Vec<(usize, f32, &str)> = Vec::new();
-    for ((film, tag, relevance), line) in read.rows.into_iter().zip(read.first_line..) {
+    for (&(film, tag, relevance), line) in read.rows.iter().zip(read.lines()) {
         let Some(index) = position(films, film) else {
             problems.add(line, unknown(film, films_path));
             continue;
@@ -155,7 +169,7 @@ fn genome(
             relevant.push((index, relevance, name));
         }
     }
-    problems.into_result()?;
+    reading.settle(problems)?;
     relevant.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(b.2)));
     Ok(relevant
         .into_iter()

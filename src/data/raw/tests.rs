@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::data::RawFilm;
-use crate::progress::{Report, Silent, Stopped};
+use crate::progress::{Progress, Report, Silent, Stopped};
 use std::cell::RefCell;
 use tempfile::TempDir;
 
@@ -20,7 +20,9 @@ fn folder(files: &[(&str, &[u8])]) -> TempDir {
 }
 
 fn read(format: MovieLens, files: &[(&str, &[u8])]) -> RawCatalog {
-    format.read(folder(files).path(), TAGS, &Silent).unwrap()
+    format
+        .read(folder(files).path(), TAGS, &Reading::strict(&Silent))
+        .unwrap()
 }
 
 fn said(folder: &TempDir, error: &DataError) -> String {
@@ -34,7 +36,9 @@ fn message(format: MovieLens, files: &[(&str, &[u8])]) -> String {
     let folder = folder(files);
     said(
         &folder,
-        &format.read(folder.path(), TAGS, &Silent).unwrap_err(),
+        &format
+            .read(folder.path(), TAGS, &Reading::strict(&Silent))
+            .unwrap_err(),
     )
 }
 
@@ -102,19 +106,12 @@ fn csv_columns_may_stand_in_another_order_after_a_byte_order_mark() {
 
 #[test]
 fn columns_without_a_name_are_ignored_with_a_warning() {
-    struct Warnings(RefCell<Vec<String>>);
-    impl Progress for Warnings {
-        fn report(&self, report: Report) -> Result<(), Stopped> {
-            if let Report::Warning { text } = report {
-                self.0.borrow_mut().push(text);
-            }
-            Ok(())
-        }
-    }
     let spilled: &[u8] = b"userId,movieId,rating,timestamp,,\n7,1,4,9,,\n7,3,4,9,,3.45\n";
     let folder = folder(&[MOVIES, ("ratings.csv", spilled)]);
     let warnings = Warnings(RefCell::default());
-    let raw = MovieLens::Csv.read(folder.path(), TAGS, &warnings).unwrap();
+    let raw = MovieLens::Csv
+        .read(folder.path(), TAGS, &Reading::strict(&warnings))
+        .unwrap();
     assert_eq!(raw.ratings.len(), 2);
     let texts = warnings.0.into_inner().join("\n");
     assert_eq!(
@@ -204,12 +201,30 @@ fn movielens_1m_is_latin_1_with_double_colons() {
     assert_eq!(raw.ratings[1].user, 6040);
 }
 
+fn wanted(category: Option<&str>) -> Where {
+    Where {
+        tags: TAGS,
+        category: category.map(str::to_owned),
+        index_files: Vec::new(),
+    }
+}
+
 #[test]
 fn the_format_is_seen_from_the_files() {
     let two = folder(&[MOVIES, RATINGS]);
-    assert_eq!(MovieLens::detect(two.path()).unwrap(), MovieLens::Csv);
+    let here = wanted(None);
+    assert_eq!(
+        RawFormat::detect(two.path(), &here).unwrap(),
+        RawFormat::MovieLens(MovieLens::Csv)
+    );
+    let amazon = folder(&[("reviews_Beauty_5.json.gz", b"")]);
+    assert_eq!(
+        RawFormat::detect(amazon.path(), &wanted(Some("Beauty"))).unwrap(),
+        RawFormat::AmazonReviews
+    );
     let expected = "but must hold the files of exactly one data set: `u.data` and `u.item` (movielens-100k), or \
-        `ratings.dat` and `movies.dat` (movielens-1m), or `ratings.csv` and `movies.csv` (movielens-csv)";
+        `ratings.dat` and `movies.dat` (movielens-1m), or `ratings.csv` and `movies.csv` (movielens-csv), or \
+        `user_sequence.txt` (openp5)";
     for (files, found) in [
         ([].as_slice(), "holds none of them"),
         (&[MOVIES, DAT], "holds only `movies.dat`, `movies.csv`"),
@@ -219,11 +234,11 @@ fn the_format_is_seen_from_the_files() {
         ),
     ] {
         let folder = folder(files);
-        let error = MovieLens::detect(folder.path()).unwrap_err();
+        let error = RawFormat::detect(folder.path(), &here).unwrap_err();
         assert_eq!(said(&folder, &error), format!("`F` {found}, {expected}"));
     }
     let folder = folder(&[]);
-    let error = MovieLens::detect(&folder.path().join("no")).unwrap_err();
+    let error = RawFormat::detect(&folder.path().join("no"), &here).unwrap_err();
     assert_eq!(
         said(&folder, &error),
         format!("`F/no` is not there, {expected}")
@@ -467,5 +482,52 @@ fn bad_tags_are_told() {
             names
         ),
         "`F/genome-scores.csv`, line 2: `relevance` is `1.5`, but must be a number from 0 to 1"
+    );
+}
+
+/// Takes warnings.
+struct Warnings(RefCell<Vec<String>>);
+
+impl Progress for Warnings {
+    fn report(&self, report: Report) -> Result<(), Stopped> {
+        if let Report::Warning { text } = report {
+            self.0.borrow_mut().push(text);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn wrong_lines_may_be_left_out_counted_and_told() {
+    let movies: &[u8] =
+        b"movieId,title,genres\n1,Toy Story (1995),Comedy\nx,Nobody (1999),Drama\n3,Pi (1998),Drama\n3,Pi (1998),Drama\n";
+    let ratings: &[u8] =
+        b"userId,movieId,rating,timestamp\n7,1,bad,5\n7,3,4,5\n7,99,4,5\n7,3,5,6\n8,1,4,5\n";
+    let folder = folder(&[("movies.csv", movies), ("ratings.csv", ratings)]);
+    let warnings = Warnings(RefCell::default());
+    let reading = Reading::new(OnError::Skip, &warnings);
+    let raw = MovieLens::Csv.read(folder.path(), TAGS, &reading).unwrap();
+    let kept: Vec<(u32, u32, f32)> = raw
+        .ratings
+        .iter()
+        .map(|rating| (rating.user, rating.film, rating.rating))
+        .collect();
+    assert_eq!(kept, [(7, 3, 4.0), (8, 1, 4.0)]);
+    assert_eq!(raw.films.len(), 2);
+    let skipped: Vec<(String, usize)> = reading.skipped().into_iter().collect();
+    assert_eq!(
+        skipped,
+        [("movies.csv".to_owned(), 2), ("ratings.csv".to_owned(), 3)]
+    );
+    let told = warnings.0.into_inner().join("\n");
+    assert_eq!(
+        told.replace(&folder.path().display().to_string(), "F"),
+        "`F/movies.csv`, line 3: `movieId` is `x`, but must be a whole number from 0 to 4294967295; the line is left out\n\
+         `F/movies.csv`, line 5: film 3 is listed already, on line 4; a film may be listed once; the line is left out\n\
+         `F/ratings.csv`, line 2: `rating` is `bad`, but must be a number from 0.5 to 5; the line is left out\n\
+         `F/ratings.csv` has 2 problems:\n  \
+         line 4: `movieId` is `99`, but must be the id of a film in `movies.csv`\n  \
+         line 5: user 7 has rated film 3 already, on line 3; a user may rate a film once\n  \
+         these lines are left out"
     );
 }

@@ -8,6 +8,9 @@ const FULL: &str = r#"
 name = "full"
 title = 'quote " backslash \ and $${x}'
 seed = 4
+[groups]
+download = 1
+disk = 2
 [params]
 seeds = [1, 2]
 [stage.catalog]
@@ -36,6 +39,11 @@ matrix = { adapter = ["mlp", "a/b ${seeds_text}"], steps = [1, 2] }
 adapter = "${matrix.adapter}"
 steps = "${matrix.steps}"
 cpus = 2
+gpus = 1
+groups = ["download", "disk"]
+slow = "2m"
+retries = 3
+backoff = "500ms"
 [stage.table]
 kind = "table"
 inputs = { rows = "train[*]" }
@@ -63,7 +71,7 @@ fn compared(pipeline: &Pipeline) -> Vec<String> {
                         s.kind.name,
                         s.params.to_string()
                     ),
-                    (s.seed, &s.inputs, s.cpus, s.memory, s.timeout)
+                    (s.seed, &s.inputs, &s.execution)
                 )
             )
         })
@@ -82,8 +90,8 @@ fn an_expanded_file_loads_to_the_same_stages() {
     let again = load_text(&text).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(compared(&again), compared(&pipeline));
     assert_eq!(
-        (&again.name, &again.title),
-        (&pipeline.name, &pipeline.title)
+        (&again.name, &again.title, &again.groups),
+        (&pipeline.name, &pipeline.title, &pipeline.groups)
     );
     assert_eq!(expand(&again), text);
 }

@@ -292,6 +292,43 @@ fn resources_and_seeds() {
 }
 
 #[test]
+fn groups_gpus_and_retries() {
+    let stage = "[stage.a]\nkind = 'ingest'\nsource = 'x'\n";
+    let top = |groups: &str, keys: &str| format!("[groups]\n{groups}\n{stage}{keys}");
+    let texts = [
+        ("no group", format!("{stage}groups = 'download'")),
+        (
+            "a slip",
+            top("download = 1\ndisk = 2", "groups = ['disk', 'downlaod']"),
+        ),
+        (
+            "senseless limits",
+            top(
+                "download = 0\ndisk = 'two'\n'a b' = 1",
+                "groups = ['download', 'disk']",
+            ),
+        ),
+        (
+            "wrong types",
+            top(
+                "disk = 1",
+                "groups = [1]\ngpus = -1\nretries = 'many'\nslow = 5\nbackoff = '0s'",
+            ),
+        ),
+        (
+            "too many",
+            format!("{stage}retries = 1000\ngpus = '${{no}}'"),
+        ),
+        ("a slip of a key", format!("{stage}group = 'download'")),
+    ];
+    let shown: Vec<String> = texts
+        .iter()
+        .map(|(title, text)| format!("## {title}\n{}\n", problems_of(text)))
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
 fn includes() {
     let show = |files: &[(&str, &str)]| match load_files(files, &LoadOptions::default()) {
         Ok(_) => "no problems".to_owned(),
@@ -386,6 +423,7 @@ rows = "${rows}"
         let options = LoadOptions {
             profile: profile.map(str::to_owned),
             set,
+            ..LoadOptions::default()
         };
         load_files(&[("p.toml", text)], &options)
             .unwrap_err()

@@ -1,7 +1,7 @@
 //! Interpolating a value and writing it out are the same.
 
 use crate::spec::interpolate::interpolate;
-use crate::spec::matrix::ParamsOnly;
+use crate::spec::lookups::ParamsOnly;
 use crate::spec::problem::Findings;
 use crate::spec::testing::load_text;
 use crate::spec::value::{Value, read_table};

@@ -1,7 +1,7 @@
 //! What a right file means.
 
 use crate::spec::testing::{load_files, load_text};
-use crate::spec::{LoadOptions, Pipeline};
+use crate::spec::{Execution, LoadOptions, Pipeline};
 use serde_json::json;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ fn options(profile: Option<&str>, set: &[(&str, &str)]) -> LoadOptions {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
+        ..LoadOptions::default()
     }
 }
 
@@ -30,9 +31,15 @@ fn pipelines_and_errors_cross_threads() {
 fn a_stage_has_every_default() {
     let pipeline = load_text(
         r#"
+[params]
+width = 2
+[groups]
+download = 1
+disk = "${width}"
 [stage.catalog]
 kind = "ingest"
 source = "x"
+groups = "disk"
 [stage.cf]
 kind = "fit-cf"
 inputs = { interactions = "catalog" }
@@ -41,6 +48,11 @@ model.heads = 8
 cpus = 2
 memory = "2GiB"
 timeout = "1h30m"
+gpus = 3
+groups = ["download", "disk", "disk"]
+slow = "20m"
+retries = 2
+backoff = "250ms"
 seed = 18446744073709551615
 "#,
     )
@@ -59,15 +71,37 @@ seed = 18446744073709551615
         cf.inputs,
         [("interactions".to_owned(), vec!["catalog".to_owned()])]
     );
-    assert_eq!(cf.cpus, 2);
-    assert_eq!(cf.memory, Some(2 << 30));
-    assert_eq!(cf.timeout, Some(Duration::from_mins(90)));
+    assert_eq!(
+        cf.execution,
+        Execution {
+            cpus: 2,
+            memory: Some(2 << 30),
+            gpus: 3,
+            groups: vec!["disk".to_owned(), "download".to_owned()],
+            timeout: Some(Duration::from_mins(90)),
+            slow: Some(Duration::from_mins(20)),
+            retries: 2,
+            backoff: Duration::from_millis(250),
+        }
+    );
     assert_eq!(cf.seed, u64::MAX);
-    assert_eq!(cf.location.to_string(), "p.toml:5:8");
+    assert_eq!(cf.location.to_string(), "p.toml:11:8");
     assert_eq!(cf.stage().params(), cf.params);
     let catalog = pipeline.stage("catalog").unwrap();
-    assert_eq!((catalog.seed, catalog.cpus), (1, 1));
-    assert_eq!((catalog.memory, catalog.timeout), (None, None));
+    assert_eq!(catalog.seed, 1);
+    assert_eq!(
+        catalog.execution,
+        Execution {
+            groups: vec!["disk".to_owned()],
+            ..Execution::default()
+        }
+    );
+    let groups: Vec<(&str, usize)> = pipeline
+        .groups
+        .iter()
+        .map(|(name, limit)| (name.as_str(), *limit))
+        .collect();
+    assert_eq!(groups, [("disk", 2), ("download", 1)]);
 }
 
 #[test]
@@ -153,7 +187,7 @@ fn options_win_over_the_profile_and_the_profile_over_the_file() {
     // A whole number for a parameter with a fraction, and what refers to it.
     assert_eq!(small.params["half"].to_string(), "1.0");
     assert_eq!(small.stages[0].params["source"], "small-x");
-    assert_eq!(small.stages[0].cpus, 2);
+    assert_eq!(small.stages[0].execution.cpus, 2);
     let set = load(
         Some("small"),
         &[("rows", "6"), ("rows", "7"), ("name", "5"), ("rate", "2")],

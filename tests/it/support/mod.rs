@@ -1,5 +1,10 @@
 //! A project in a temporary folder, and the program run in it.
 
+pub mod model;
+pub mod server;
+pub mod victim;
+pub mod world;
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
