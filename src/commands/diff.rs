@@ -154,12 +154,12 @@ fn render(comparison: &Comparison) -> String {
     section(
         &mut text,
         "Stages with a result on one side only",
-        outcomes.collect(),
+        &outcomes.collect::<Vec<_>>(),
     );
-    section(&mut text, "Parameters", changes(&difference.params));
-    section(&mut text, "Inputs", changes(&difference.inputs));
-    let metrics = difference.metrics.iter().map(metric).collect();
-    section(&mut text, "Metrics", metrics);
+    section(&mut text, "Parameters", &changes(&difference.params));
+    section(&mut text, "Inputs", &changes(&difference.inputs));
+    let metrics: Vec<Line> = difference.metrics.iter().map(metric).collect();
+    section(&mut text, "Metrics", &metrics);
     for table in &difference.tables {
         table_section(&mut text, table);
     }
@@ -237,7 +237,7 @@ fn metric(change: &MetricChange) -> Line {
 }
 
 /// A title and aligned lines `stage  name  old -> new  (by)`.
-fn section(text: &mut String, title: &str, lines: Vec<Line>) {
+fn section(text: &mut String, title: &str, lines: &[Line]) {
     if lines.is_empty() {
         return;
     }
@@ -283,7 +283,7 @@ fn table_section(text: &mut String, table: &TableChange) {
             .filter(|number| text.len() > 8 && number.is_finite())
             .map_or_else(|| text.to_owned(), |number| plain(&Value::from(number))),
     };
-    let lines = table
+    let lines: Vec<Line> = table
         .changed
         .iter()
         .map(|cell| {
@@ -297,5 +297,5 @@ fn table_section(text: &mut String, table: &TableChange) {
             ]
         })
         .collect();
-    section(text, &title, lines);
+    section(text, &title, &lines);
 }

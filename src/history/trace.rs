@@ -60,20 +60,18 @@ pub fn trace(log: &RunLog) -> Value {
     }
     arrows(&slices, &slots, &mut out);
     let mut about = json!({"run": log.run, "started": log.started});
-    if let (Some(Entry { event, .. }), Some(about)) = (log.entries.first(), about.as_object_mut()) {
-        if let RunEvent::RunStarted {
-            pipeline,
-            profile,
-            version,
-            command,
-            ..
-        } = event
-        {
-            about.insert("pipeline".to_owned(), json!(pipeline));
-            about.insert("profile".to_owned(), json!(profile));
-            about.insert("version".to_owned(), json!(version));
-            about.insert("command".to_owned(), json!(command.join(" ")));
-        }
+    if let Some(RunEvent::RunStarted {
+        pipeline,
+        profile,
+        version,
+        command,
+        ..
+    }) = log.entries.first().map(|entry| &entry.event)
+    {
+        about["pipeline"] = json!(pipeline);
+        about["profile"] = json!(profile);
+        about["version"] = json!(version);
+        about["command"] = json!(command.join(" "));
     }
     json!({"traceEvents": out, "displayTimeUnit": "ms", "otherData": about})
 }
