@@ -89,6 +89,20 @@ pub fn timestamp(since_epoch_ns: i128) -> String {
         .unwrap_or_default()
 }
 
+/// A time as `2026-11-23T06:00:00.123456Z`.
+pub fn precise_timestamp(since_epoch_ns: i128) -> String {
+    jiff::Timestamp::from_nanosecond(since_epoch_ns)
+        .map(|time| time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
+        .unwrap_or_default()
+}
+
+/// Reads what [`timestamp`] or [`precise_timestamp`] wrote, in nanoseconds since 1970 UTC.
+pub fn parse_timestamp(text: &str) -> Option<i128> {
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .map(jiff::Timestamp::as_nanosecond)
+}
+
 /// A duration for people: `0.42 s`, `12.3 s`, `4 min 05 s`, `1 h 02 min`.
 pub fn human(seconds: f64) -> String {
     if seconds < 9.995 {
@@ -140,5 +154,10 @@ mod tests {
     #[test]
     fn timestamps_are_utc() {
         assert_eq!(timestamp(0), "1970-01-01T00:00:00Z");
+        let text = precise_timestamp(1_234_567_000);
+        assert_eq!(text, "1970-01-01T00:00:01.234567Z");
+        assert_eq!(parse_timestamp(&text), Some(1_234_567_000));
+        assert_eq!(parse_timestamp("1970-01-01T00:00:01Z"), Some(1_000_000_000));
+        assert_eq!(parse_timestamp("yesterday"), None);
     }
 }

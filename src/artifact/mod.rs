@@ -55,6 +55,6 @@ pub use last::LastKeys;
 pub use limits::{Limit, Limits, SetLimits};
 pub use lock::KeyLock;
 pub use object::{Damage, ObjectFile};
-pub use record::{Accepted, Lookup, Origin, Record};
+pub use record::{Accepted, GitState, Lookup, Origin, Record, Timings};
 pub use roots::KnownPipeline;
 pub use store::Store;

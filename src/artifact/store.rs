@@ -161,6 +161,21 @@ impl Store {
         }
     }
 
+    /// Every key that has a record file, in the order of the keys.
+    pub fn keys(&self) -> Vec<Hash> {
+        let list = |folder: &Path| {
+            let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).collect::<Vec<_>>()
+        };
+        let mut keys: Vec<Hash> = list(&self.root.join("records"))
+            .iter()
+            .flat_map(|folder| list(folder))
+            .filter_map(|path| Hash::parse(path.file_name()?.to_str()?.strip_suffix(".json")?))
+            .collect();
+        keys.sort_unstable();
+        keys
+    }
+
     /// Looks for damage of a record's artifact, cheaply: sizes and times, and content where a time moved.
     pub fn glance(&self, record: &Record) -> Result<Option<Damage>, StoreError> {
         let (damage, moved) = object::glance(&self.object_path(&record.output), &record.files)?;
@@ -356,6 +371,9 @@ mod tests {
     fn a_record_under_a_wrong_name_is_a_miss() {
         let (_folder, store) = store();
         let (one, two) = (commit(&store, "one"), commit(&store, "two"));
+        let mut keys = [one.key, two.key];
+        keys.sort_unstable();
+        assert_eq!(store.keys(), keys);
         fs_err::copy(
             records::path(&store.root, &one.key),
             records::path(&store.root, &two.key),

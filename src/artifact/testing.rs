@@ -31,9 +31,7 @@ pub(super) fn record(x: &str, output: &str) -> Record {
             host: "h".into(),
             device: "cpu".into(),
             threads: 1,
-            started: String::new(),
-            seconds: 0.0,
-            peak_memory: None,
+            ..Origin::default()
         },
         accepted: Vec::new(),
     }

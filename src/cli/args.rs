@@ -217,6 +217,9 @@ pub enum Command {
         /// A stage, or a swept stage for all its arms; without it, one line a stage
         #[arg(add = ArgValueCompleter::new(complete::stages))]
         stage: Option<String>,
+        /// Show everything that the artifact came from, as a tree; with `--json`, as a graph in the names of W3C PROV
+        #[arg(long, requires = "stage")]
+        provenance: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -272,6 +275,15 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List the runs that there were, the newest first
+    Runs {
+        /// List at most N runs [default: 20; with `--json` all]
+        #[arg(long, short = 'n', value_name = "N")]
+        limit: Option<usize>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Let the output of a stage stand although its parameters, version or files changed
     ///
     /// For changes that you know to be cosmetic. The old output is recorded as the result of what the stage depends on
@@ -297,6 +309,41 @@ pub enum Command {
         /// What to do with it.
         #[command(subcommand)]
         command: CacheCommand,
+    },
+    /// Compare two runs, or a run with the plan of a pipeline: parameters, inputs, metrics, tables cell by cell
+    ///
+    /// A run is named by `latest`, `latest~1` (the one before it) and so on, or by the beginning of its name, as
+    /// `ilm-pipe runs` lists it.
+    Diff {
+        /// The older run [default: latest~1; with `--plan` latest]
+        #[arg(value_name = "RUN1")]
+        old: Option<String>,
+        /// The newer run [default: latest]
+        #[arg(value_name = "RUN2", conflicts_with = "plan")]
+        new: Option<String>,
+        /// Compare with the plan of this pipeline as it stands, in place of a second run
+        #[arg(long, value_name = "PIPELINE")]
+        plan: Option<PathBuf>,
+        /// Named set of parameters of the planned file
+        #[arg(long, value_name = "NAME", requires = "plan")]
+        profile: Option<String>,
+        /// Values of parameters of the planned file.
+        #[command(flatten)]
+        values: ValueArgs,
+        /// Print every difference, complete, as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a run as a trace for Perfetto or Chrome: slots, stages, causes, losses over time
+    ///
+    /// Open the file in https://ui.perfetto.dev (it is read in the browser and sent nowhere) or in chrome://tracing.
+    Trace {
+        /// The run: `latest`, `latest~1`, or the beginning of its name
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// Write to this file; to standard output without it
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Run one stage for a runner: a task on standard input, messages on standard output
     #[command(hide = true)]

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::key::Hash;
 use crate::plan::Verdict;
 use crate::progress::Report;
-use crate::report::{AttemptLog, count, read_log};
+use crate::report::{AttemptLog, bytes, count, read_log};
 use serde_json::json;
 use std::time::Duration;
 
@@ -163,6 +163,7 @@ fn render(attempt: &AttemptLog, from: usize) -> String {
             Report::Warning { text } => format!("warning: {text}"),
             Report::Metric { step, name, value } => format!("step {step}  {name} {value:.4}"),
             Report::Tick { phase, done, total } => format!("{phase} {done} of {total}"),
+            Report::Memory { resident } => format!("{} in memory", bytes(*resident)),
         };
         for line in text.lines() {
             lines.push(format!("{clock}  {line}"));

@@ -5,6 +5,7 @@ mod cache;
 mod check;
 mod completions;
 mod data;
+mod diff;
 mod doctor;
 mod expand;
 mod explain;
@@ -12,11 +13,14 @@ mod graph;
 mod logs;
 mod open;
 mod plan;
+mod provenance;
 mod run;
+mod runs;
 mod schema;
 mod selection;
 mod show;
 mod state;
+mod trace;
 mod uses;
 mod worker;
 
@@ -74,8 +78,12 @@ fn dispatch(
         Command::Show {
             pipeline,
             stage,
+            provenance,
             json,
-        } => show::show(&pipeline, stage.as_deref(), json, settings, printer),
+        } => {
+            let options = show::ShowOptions { provenance, json };
+            show::show(&pipeline, stage.as_deref(), &options, settings, printer)
+        }
         Command::Explain {
             pipeline,
             stage,
@@ -115,6 +123,19 @@ fn dispatch(
             printer,
         ),
         Command::Cache { command } => cache::cache(command, settings, printer),
+        Command::Runs { limit, json } => runs::runs(limit, json, settings, printer),
+        Command::Diff {
+            old,
+            new,
+            plan,
+            profile,
+            values,
+            json,
+        } => {
+            let sides = diff::Sides::new(old, new, plan, profile, values)?;
+            diff::diff(&sides, json, settings, printer)
+        }
+        Command::Trace { run, output } => trace::trace(&run, output.as_deref(), settings, printer),
         Command::Worker => worker::worker(),
     }
 }

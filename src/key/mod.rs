@@ -20,7 +20,7 @@ mod difference;
 mod files;
 mod fingerprint;
 
-pub use difference::{Change, difference};
+pub use difference::{Change, difference, shortened};
 pub use files::{FileError, FileHashes, Sighting, Stamp, hash_file};
 pub use fingerprint::{Fingerprint, InputHash, input_name};
 

@@ -255,6 +255,7 @@ mod tests {
                 stage: stage.clone(),
                 kind: "fit-cf".to_owned(),
                 key: Fingerprint::default().key(),
+                fingerprint: Fingerprint::default(),
                 causes: Vec::new(),
                 attempt: 1,
                 gpus: Vec::new(),

@@ -11,6 +11,7 @@ mod data;
 mod endings;
 mod faults;
 mod freshness;
+mod history;
 mod layering;
 mod log;
 mod mutations;

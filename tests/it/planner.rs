@@ -382,7 +382,9 @@ fn check_plan(plan: &Plan, events: &[RunEvent], repaired: &BTreeSet<String>) -> 
                     ));
                 }
             },
-            Verdict::Pending { waits_for, causes } => {
+            Verdict::Pending {
+                waits_for, causes, ..
+            } => {
                 if waits_for.is_empty() {
                     return Err(format!("`{stage}` waits for nothing"));
                 }
