@@ -66,7 +66,7 @@ pub(super) struct Setting<'a> {
 impl Worker {
     /// Starts a worker for the stage at `position`.
     pub(super) fn start(
-        setting: Setting<'_>,
+        setting: &Setting<'_>,
         task: &WorkerTask,
         position: usize,
         sender: Sender<FromWorker>,

@@ -3,6 +3,7 @@
 use crate::artifact::{LastKeys, Store};
 use crate::graph::StageGraph;
 use crate::spec::Pipeline;
+use std::cell::OnceCell;
 
 /// Reads each duration when it is first asked for: a run with nothing to do reads none.
 #[derive(Debug)]
@@ -10,7 +11,7 @@ pub(super) struct Durations<'a> {
     pipeline: &'a Pipeline,
     store: &'a Store,
     last: Option<LastKeys>,
-    known: Vec<Option<Option<f64>>>,
+    known: Vec<OnceCell<Option<f64>>>,
 }
 
 /// What a stage counts for when no stage has a past, in seconds.
@@ -22,20 +23,27 @@ impl<'a> Durations<'a> {
             pipeline,
             store,
             last: None,
-            known: vec![None; pipeline.stages.len()],
+            known: vec![OnceCell::new(); pipeline.stages.len()],
         }
     }
 
     /// Seconds of the last success of the stage at a position, when its record is still there.
     pub(super) fn of(&mut self, stage: usize) -> Option<f64> {
-        *self.known[stage].get_or_insert_with(|| {
-            let id = &self.pipeline.stages[stage].id;
-            let last = self
-                .last
-                .get_or_insert_with(|| self.store.last_keys(&self.pipeline.name));
-            let key = last.get(id)?;
-            Some(self.store.record(&key)?.origin.seconds)
-        })
+        if let Some(known) = self.known[stage].get() {
+            return *known;
+        }
+        let seconds = self.read(stage);
+        self.known[stage] = seconds.into();
+        seconds
+    }
+
+    fn read(&mut self, stage: usize) -> Option<f64> {
+        let id = &self.pipeline.stages[stage].id;
+        let last = self
+            .last
+            .get_or_insert_with(|| self.store.last_keys(&self.pipeline.name));
+        let key = last.get(id)?;
+        Some(self.store.record(&key)?.origin.seconds)
     }
 
     /// For each stage the seconds of the longest chain of `open` stages that starts with it. A stage without a past

@@ -146,7 +146,7 @@ impl Loop<'_> {
             attempt: number,
         };
         let worker =
-            Worker::start(setting, &task, index, self.sender.clone()).map_err(ExecError::Start)?;
+            Worker::start(&setting, &task, index, self.sender.clone()).map_err(ExecError::Start)?;
         tracing::debug!(
             stage = stage.id,
             key = %key.short(),

@@ -308,16 +308,12 @@ impl Own {
     /// Takes one key; false after a problem.
     fn read(&mut self, stage: &str, key: &str, node: Node, findings: &mut Findings) -> bool {
         let what = format!("stage `{stage}`: `{key}`");
-        match key {
-            "inputs" => {
-                self.inputs = Some(node);
-                true
-            }
-            _ => {
-                self.seed = read_seed(&what, &node, findings);
-                self.seed.is_some()
-            }
+        if key == "inputs" {
+            self.inputs = Some(node);
+            return true;
         }
+        self.seed = read_seed(&what, &node, findings);
+        self.seed.is_some()
     }
 }
 

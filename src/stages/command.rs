@@ -28,6 +28,10 @@ const SHOWN_LINES: usize = 10;
 /// How often a silent program's stage looks whether it was asked to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// When a program has ended, but something that it left in the background keeps its pipes open, the stage is over after
+/// so many looks without a word: long enough for what the program itself wrote to arrive on a busy machine.
+const LEFT_OPEN: u32 = 20;
+
 /// `command` runs a program in the project's folder. What it writes to the folder `$ILM_OUTPUT` is the artifact.
 ///
 /// The program sees `PATH`, `HOME`, `LANG` and `TMPDIR` of the caller, `CUDA_VISIBLE_DEVICES` with the devices that the
@@ -195,23 +199,28 @@ fn relay(
     let mut tail = VecDeque::new();
     let mut heard = Ok(());
     let mut told = false;
-    let mut ended = false;
+    let mut silent_since_end = 0;
     loop {
         match lines.recv_timeout(LOOK) {
             Ok(line) => {
+                silent_since_end = 0;
                 heard = heard.and(progress.note(&line));
                 if tail.len() == SHOWN_LINES {
                     tail.pop_front();
                 }
                 tail.push_back(line);
             }
-            // Silent since the last look, and over even then.
-            Err(RecvTimeoutError::Timeout) if ended => return heard.map(|()| tail),
             Err(RecvTimeoutError::Timeout) => {
                 // A tick of nothing asks whether to stop.
                 heard = heard.and(progress.tick("running", 0, 0));
-                ended = matches!(program.try_wait(), Ok(Some(_)) | Err(_));
-                told |= heard.is_err() && !ended && !told && ask_outsider(program);
+                if matches!(program.try_wait(), Ok(Some(_)) | Err(_)) {
+                    silent_since_end += 1;
+                    if silent_since_end == LEFT_OPEN {
+                        return heard.map(|()| tail);
+                    }
+                } else if heard.is_err() && !told {
+                    told = ask_outsider(program);
+                }
             }
             Err(RecvTimeoutError::Disconnected) => return heard.map(|()| tail),
         }

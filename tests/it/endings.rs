@@ -115,7 +115,7 @@ fn a_task_that_makes_no_sense_is_refused() {
         json!({
             "stage": "a", "kind": kind, "params": params, "seed": 1, "inputs": {},
             "project": "[PROJECT]", "output": "[PROJECT]", "scratch": "[PROJECT]",
-            "device": "cpu", "runner": std::process::id(),
+            "device": "cpu", "runner": std::process::id(), "lock": -1,
         })
         .to_string()
     };

@@ -105,7 +105,7 @@ fn a_shell_is_offered_data_sets() {
         .iter()
         .filter_map(|line| line.split('\t').next())
         .collect();
-    assert_eq!(names, ["ml-100k", "ml-1m"]);
+    assert_eq!(names, ["ml-100k", "ml-1m", "ml-10m"]);
 }
 
 /// The words of a line through the script that bash reads.
