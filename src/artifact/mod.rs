@@ -15,8 +15,8 @@
 //!     files.json                 remembered hashes of files outside the cache
 //! ```
 //!
-//! An object appears by a rename, complete or not at all. A record is written after its object is on disk; one
-//! without an intact object is a miss. Nothing here is ever trusted because it is there: sizes and times are compared
+//! An object appears by a rename, complete or not at all. A record is written after its object, which is on disk by then if it
+//! took a second or more to make; one without an intact object is a miss. Nothing here is ever trusted because it is there: sizes and times are compared
 //! when a plan is made, content is hashed before a stage reads it or a person is shown it. Records, `last`, `files.json`
 //! and the lines of logs carry a check of their own bytes ([`crate::formats::checked`]).
 //!

@@ -18,6 +18,15 @@ pub struct Store {
     in_use: Option<Arc<InUse>>,
 }
 
+/// What took this long to make, in seconds, is on disk before it is a hit.
+const DURABLE_FROM: f64 = 1.0;
+
+/// Whether a loss of power must not lose a result. Five waits for the disk would cost more than most short stages; after a
+/// loss of power, what is missing or cut is noticed like every damage and computed again.
+fn is_durable(seconds: f64) -> bool {
+    seconds >= DURABLE_FROM
+}
+
 impl Store {
     /// Names the cache in the folder `cache`; nothing is written.
     pub fn at(cache: &Path) -> Self {
@@ -232,9 +241,15 @@ impl Store {
         object::remove_folder(&self.unfinished_path(key))
     }
 
-    /// Hashes and seals a finished artifact and moves it to its place. Returns its hash and files.
-    pub fn commit(&self, folder: &Path) -> Result<(Hash, Vec<super::ObjectFile>), StoreError> {
-        let mut files = object::seal(folder)?;
+    /// Hashes and seals a finished artifact, which took `seconds` to make, and moves it to its place. Returns its hash and
+    /// files.
+    pub fn commit(
+        &self,
+        folder: &Path,
+        seconds: f64,
+    ) -> Result<(Hash, Vec<super::ObjectFile>), StoreError> {
+        let durable = is_durable(seconds);
+        let mut files = object::seal(folder, durable)?;
         let output = object::content_hash(&files);
         // No record names it yet: without this a sweep would take it for an orphan.
         if let Some(in_use) = &self.in_use {
@@ -260,7 +275,7 @@ impl Store {
         } else if let Some(in_use) = &self.in_use {
             in_use.grow(files.iter().map(|file| file.size).sum());
         }
-        if let Some(parent) = place.parent() {
+        if let Some(parent) = place.parent().filter(|_| durable) {
             fs_err::File::open(parent)?.sync_all()?;
         }
         Ok((output, files))
@@ -288,7 +303,7 @@ impl Store {
     fn write_record(&self, record: &Record) -> Result<(), StoreError> {
         let text = records::text(record)?;
         let path = records::path(&self.root, &record.key);
-        self.write(&path, text.as_bytes(), true)
+        self.write(&path, text.as_bytes(), is_durable(record.origin.seconds))
     }
 
     /// Forgets a key whose artifact is damaged, and removes the artifact.

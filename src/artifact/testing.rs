@@ -49,7 +49,7 @@ pub(super) fn commit_as(store: &Store, x: &str, content: &str) -> Record {
     fs_err::write(folder.join("a.txt"), content).expect("written");
     fs_err::create_dir(folder.join("sub")).expect("made");
     fs_err::write(folder.join("sub/b.txt"), "b").expect("written");
-    (record.output, record.files) = store.commit(&folder).expect("committed");
+    (record.output, record.files) = store.commit(&folder, 1.0).expect("committed");
     store.publish(&record).expect("published");
     record
 }

@@ -126,7 +126,7 @@ impl Attempt {
         }
         let summary = json::read(&self.output.join("summary.json")).unwrap_or_default();
         let watch = Stopwatch::start();
-        let (output, files) = match site.store.commit(&self.output) {
+        let (output, files) = match site.store.commit(&self.output, self.watch.seconds()) {
             Ok(committed) => committed,
             Err(
                 error @ (StoreError::Empty | StoreError::NotAFile { .. } | StoreError::Name { .. }),
