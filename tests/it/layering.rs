@@ -26,6 +26,7 @@ const ORDER: &[&[&str]] = &[
     &["artifact"],
     &["plan"],
     &["exec"],
+    &["history"],
     &["report"],
     &["cli"],
     &["commands"],
