@@ -28,6 +28,8 @@ mod phase_2;
 mod prompts;
 mod rank;
 mod ranking_table;
+#[cfg(test)]
+mod ranking_tests;
 mod registry;
 mod split;
 mod statistics;

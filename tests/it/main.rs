@@ -4,6 +4,7 @@
 
 mod support;
 
+mod baselines;
 mod cache;
 mod cache_care;
 mod check;
