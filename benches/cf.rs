@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `FILE` holds pairs of little-endian `u32`: user, item. One JSON line an epoch: `epoch` (0 is the start), `seconds` since the fit
-//! began, `objective`.
+//! began, the process's `cpu_seconds`
+//! so far (Linux; in hundredths), `objective`.
 
 use ilm_pipe::cf::Csr;
 use ilm_pipe::cf::ials::{self, IalsConfig, Solver};
@@ -28,13 +29,24 @@ struct Timed(Stopwatch);
 impl Progress for Timed {
     fn report(&self, report: Report) -> Result<(), Stopped> {
         let seconds = self.0.seconds();
-        if let Report::Metric { step, name, value } = report {
-            let line = serde_json::json!({ "epoch": step, "seconds": seconds, name: value });
+        if let Report::Metric { step, value, .. } = report {
+            let line = serde_json::json!({
+                "epoch": step, "seconds": seconds, "cpu_seconds": cpu_seconds(), "objective": value,
+            });
             // A reader that went away ends the measurement.
             writeln!(std::io::stdout(), "{line}").map_err(|_| Stopped)?;
         }
         Ok(())
     }
+}
+
+/// User and system time of all threads: fields 14 and 15 of `/proc/self/stat`, in hundredths of a second.
+fn cpu_seconds() -> Option<f64> {
+    let line = fs_err::read_to_string("/proc/self/stat").ok()?;
+    // The second field is the program's name in brackets and may hold spaces.
+    let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
+    let hundredths = |field: usize| fields.get(field - 3)?.parse::<f64>().ok();
+    Some((hundredths(14)? + hundredths(15)?) / 100.0)
 }
 
 fn main() -> Outcome<()> {
@@ -54,7 +66,7 @@ fn main() -> Outcome<()> {
         )?;
         return Ok(());
     }
-    let pairs = read_pairs(&words.remove("pairs").ok_or("`pairs` is missing")?)?;
+    let file = fs_err::read(words.remove("pairs").ok_or("`pairs` is missing")?)?;
     let (users, items) = (take(&mut words, "users", 0)?, take(&mut words, "items", 0)?);
     let threads = take(&mut words, "threads", 2)?;
     let seed = Seed::new(take(&mut words, "seed", 1)?);
@@ -79,7 +91,8 @@ fn main() -> Outcome<()> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build_global()?;
-    let interactions = Csr::from_pairs(users, items, pairs)?;
+    let interactions = Csr::from_pairs(users, items, pairs(&file))?;
+    drop(file);
     let fit = ials::fit(&interactions, &config, seed, &Timed(Stopwatch::start()))?;
     if let Some(out) = out {
         fit.factors.save(out.as_ref())?;
@@ -97,11 +110,11 @@ fn take<T: FromStr>(words: &mut BTreeMap<String, String>, name: &str, default: T
     }
 }
 
-fn read_pairs(path: &str) -> Outcome<Vec<(u32, u32)>> {
-    let bytes = fs_err::read(path)?;
-    let number = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-    Ok(bytes
-        .chunks_exact(8)
-        .map(|pair| (number(&pair[..4]), number(&pair[4..])))
-        .collect())
+/// The pairs in a file's bytes.
+fn pairs(bytes: &[u8]) -> impl Iterator<Item = (u32, u32)> + Clone {
+    let (numbers, _) = bytes.as_chunks::<4>();
+    let (pairs, _) = numbers.as_chunks::<2>();
+    pairs
+        .iter()
+        .map(|&[user, item]| (u32::from_le_bytes(user), u32::from_le_bytes(item)))
 }
