@@ -114,14 +114,18 @@ impl Gram {
         let mut p = 0;
         while place < self.tiles.len() {
             for q in 0..=p {
-                let product: f64 = self.tiles[place]
-                    .as_flattened()
-                    .iter()
-                    .zip(other.tiles[place].as_flattened())
-                    .map(|(a, b)| a * b)
-                    .sum();
-                // A tile off the diagonal stands for its mirror image too; one on it is whole.
-                sum += if q < p { 2.0 * product } else { product };
+                // A number off the diagonal stands for its mirror image too; above it, the tiles are not filled.
+                for c in 0..SIDE {
+                    let first = if q < p { 0 } else { c };
+                    for r in first..SIDE {
+                        let product = self.tiles[place][c][r] * other.tiles[place][c][r];
+                        sum += if q < p || c < r {
+                            2.0 * product
+                        } else {
+                            product
+                        };
+                    }
+                }
                 place += 1;
             }
             p += 1;

@@ -235,7 +235,7 @@ fn ials_plus_plus_reaches_what_ials_reaches() {
     let (narrow, _) = fitted("narrow", narrow);
     // Other steps towards the same minimum; neither is there yet.
     assert!((narrow / exact - 1.0).abs() < 0.01, "{narrow} and {exact}");
-    let wide = json!({"method": "ials++", "factors": 24, "epochs": 1, "block": 64});
+    let wide = json!({"method": "ials++", "factors": 24, "epochs": 1, "block": 32});
     let default = json!({"method": "ials++", "factors": 24, "epochs": 1});
     assert_eq!(fitted("wide", wide), fitted("default", default));
 }

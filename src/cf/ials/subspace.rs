@@ -136,6 +136,13 @@ pub(super) fn step_side(
         residuals,
         block,
     };
+    // The usual widths as constants: their loops unroll.
+    let run = match block.len() {
+        1 => Step::run::<1>,
+        2 => Step::run::<2>,
+        4 => Step::run::<4>,
+        _ => Step::run::<0>,
+    };
     let workspace = || Workspace {
         tiles: vec![[[0.0; SIDE]; SIDE]; n_tiles(block.len())],
         panels: Panels::new(block.len()),
@@ -156,7 +163,7 @@ pub(super) fn step_side(
                     continue;
                 }
                 let lambda = ridge(history, others.len(), config) as f32;
-                if step.run(index, lambda, workspace, row).is_err() {
+                if run(&step, index, lambda, workspace, row).is_err() {
                     return Some(index);
                 }
             }
@@ -173,8 +180,8 @@ pub(super) fn step_side(
 }
 
 impl Step<'_> {
-    /// Moves one row.
-    fn run(
+    /// Moves one row. `LANES` is the width of the block, or 0 when it is only known here.
+    fn run<const LANES: usize>(
         &self,
         index: usize,
         lambda: f32,
@@ -204,7 +211,7 @@ impl Step<'_> {
         {
             panels.clear();
             for &other in block {
-                panels.push(self.vector(other));
+                panels.push(self.vector::<LANES>(other));
             }
             for (lane, sum) in step.iter_mut().enumerate() {
                 tiles::add(
@@ -225,15 +232,17 @@ impl Step<'_> {
 
         tiles::add_scaled(own, -1.0, step);
         for ((k, &other), error) in (first..).zip(history).zip(errors) {
-            let change = tiles::dot(step, self.vector(other));
+            let change = tiles::dot(step, self.vector::<LANES>(other));
             self.residuals.set(self.place(k), *error - change);
         }
         Ok(())
     }
 
     /// The block's columns of a vector of the other side.
-    fn vector(&self, other: u32) -> &[Lane] {
-        &self.others[other as usize * self.block.len()..][..self.block.len()]
+    #[inline]
+    fn vector<const LANES: usize>(&self, other: u32) -> &[Lane] {
+        let lanes = if LANES == 0 { self.block.len() } else { LANES };
+        &self.others[other as usize * lanes..][..lanes]
     }
 
     /// Where the residual of a pair of this side is.
