@@ -4,6 +4,7 @@
 
 mod support;
 
+mod artifacts;
 mod cache;
 mod cache_care;
 mod check;
