@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`seed`] [`clock`] [`progress`] [`formats`] [`machine`] | leaves: seeds, time, reports, file formats, this machine |
 //! | [`fetch`] | data sets and models from their official places |
-//! | [`data`] [`cf`] [`text`] [`pairs`] [`tasks`] [`openp5`] [`nn`] [`eval`] [`tables`] | the domain: knows no pipeline |
+//! | [`data`] [`cf`] [`text`] [`pairs`] [`tasks`] [`openp5`] [`nn`] [`eval`] [`recommend`] [`tables`] | the domain: knows no pipeline |
 //! | [`stages`] | the kinds of stage: parameters, ports, code |
 //! | [`spec`] | the TOML a person writes, typed |
 //! | [`graph`] | what depends on what |
@@ -39,6 +39,7 @@ pub mod openp5;
 pub mod pairs;
 pub mod plan;
 pub mod progress;
+pub mod recommend;
 pub mod report;
 pub mod seed;
 pub mod spec;

@@ -2,12 +2,14 @@
 
 use super::Kind;
 use super::backbone::Backbone;
+use super::baselines::{FitBpr, FitKnn, FitPopularity};
 use super::combine::Combine;
 use super::command::ProgramStage;
 use super::embed_text::EmbedText;
 use super::evaluate::Evaluate;
 use super::fit_cf::FitCf;
 use super::fit_encoder::FitEncoder;
+use super::fit_sasrec::FitSasrec;
 use super::generate::Generate;
 use super::ingest::Ingest;
 use super::openp5::OpenP5;
@@ -15,6 +17,8 @@ use super::pairs::Pairs;
 use super::phase_1::Phase1Stage;
 use super::phase_2::Phase2;
 use super::prompts::PromptsStage;
+use super::rank::Rank;
+use super::ranking_table::RankingTable;
 use super::split::Split;
 use super::statistics::{Statistics, StatisticsTable};
 use super::table::Table;
@@ -25,6 +29,10 @@ const REGISTRY: &[Kind] = &[
     Kind::of::<Ingest>(),
     Kind::of::<Split>(),
     Kind::of::<FitCf>(),
+    Kind::of::<FitPopularity>(),
+    Kind::of::<FitKnn>(),
+    Kind::of::<FitBpr>(),
+    Kind::of::<FitSasrec>(),
     Kind::of::<FitEncoder>(),
     Kind::of::<EmbedText>(),
     Kind::of::<Combine>(),
@@ -36,6 +44,8 @@ const REGISTRY: &[Kind] = &[
     Kind::of::<Phase2>(),
     Kind::of::<Generate>(),
     Kind::of::<Evaluate>(),
+    Kind::of::<Rank>(),
+    Kind::of::<RankingTable>(),
     Kind::of::<OpenP5>(),
     Kind::of::<PromptsStage>(),
     Kind::of::<Statistics>(),

@@ -5,6 +5,7 @@
 mod support;
 
 mod artifacts;
+mod baselines;
 mod cache;
 mod cache_care;
 mod check;

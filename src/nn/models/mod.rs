@@ -5,3 +5,4 @@ mod batches;
 pub mod item_language;
 pub mod llama;
 pub mod qformer;
+pub mod sasrec;
