@@ -15,6 +15,7 @@ mod log;
 mod mutations;
 mod openp5;
 mod planner;
+mod pretrained;
 mod resume;
 mod run;
 mod schedule;

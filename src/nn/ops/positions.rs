@@ -47,21 +47,44 @@ pub fn biased_attention<D: Backend>(
         return Err(NnError::shape("biased_attention", format!("{s:?}")));
     }
     let width = s.heads * s.head_dim;
-    expect("biased_attention", "the query", q, (s.batch * s.queries, width))?;
+    expect(
+        "biased_attention",
+        "the query",
+        q,
+        (s.batch * s.queries, width),
+    )?;
     expect("biased_attention", "the key", k, (s.batch * s.keys, width))?;
-    expect("biased_attention", "the value", v, (s.batch * s.keys, width))?;
-    expect("biased_attention", "the bias", bias, (s.queries * s.keys, s.heads))?;
+    expect(
+        "biased_attention",
+        "the value",
+        v,
+        (s.batch * s.keys, width),
+    )?;
+    expect(
+        "biased_attention",
+        "the bias",
+        bias,
+        (s.queries * s.keys, s.heads),
+    )?;
     if mask.kind != MaskKind::Full && s.queries > s.keys {
         return Err(NnError::shape(
             "biased_attention",
-            format!("{} queries over {} keys under a causal mask", s.queries, s.keys),
+            format!(
+                "{} queries over {} keys under a causal mask",
+                s.queries, s.keys
+            ),
         ));
     }
     if let Some(lengths) = &mask.lengths {
         if lengths.len() != s.batch || lengths.iter().any(|&length| length > s.keys) {
             return Err(NnError::shape(
                 "biased_attention",
-                format!("{} lengths for {} sequences of {} keys", lengths.len(), s.batch, s.keys),
+                format!(
+                    "{} lengths for {} sequences of {} keys",
+                    lengths.len(),
+                    s.batch,
+                    s.keys
+                ),
             ));
         }
     }
@@ -150,7 +173,11 @@ mod tests {
         let g = &Graph::inference(&Cpu::default());
         let x = &[variable((4, 12), Seed::new(1))];
         let positions = [0, 3, 1, 9];
-        let frequencies = [1.0, 1.0 / 10_f32.powf(2.0 / 3.0), 1.0 / 10_f32.powf(4.0 / 3.0)];
+        let frequencies = [
+            1.0,
+            1.0 / 10_f32.powf(2.0 / 3.0),
+            1.0 / 10_f32.powf(4.0 / 3.0),
+        ];
         let one = super::super::rotary(g, &x[0], 2, 6, &positions, 100.0).unwrap();
         let two = rotary_at(g, &x[0], 2, &positions, &frequencies).unwrap();
         for (a, b) in one.to_vec().iter().zip(two.to_vec()) {
@@ -167,7 +194,15 @@ mod tests {
         let x = inputs();
         let says = |made: Result<Matrix<Cpu>, NnError>| made.unwrap_err().to_string();
         assert_eq!(
-            says(biased_attention(g, &x[0], &x[1], &x[2], &x[0], &SHAPE, &Mask::full())),
+            says(biased_attention(
+                g,
+                &x[0],
+                &x[1],
+                &x[2],
+                &x[0],
+                &SHAPE,
+                &Mask::full()
+            )),
             "`biased_attention`: the bias is (6, 6), but must be (12, 2)"
         );
         assert_eq!(

@@ -90,13 +90,7 @@ fn arranged(form: Form, shape: &[usize], array: Array) -> Vec<f32> {
 }
 
 /// Rows `start .. start + rows` of the transpose of a `[columns, of]` matrix.
-fn transposed_rows(
-    data: &[f32],
-    start: usize,
-    rows: usize,
-    columns: usize,
-    of: usize,
-) -> Vec<f32> {
+fn transposed_rows(data: &[f32], start: usize, rows: usize, columns: usize, of: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(rows * columns);
     for row in start..start + rows {
         out.extend((0..columns).map(|column| data[column * of + row]));
@@ -138,11 +132,7 @@ pub fn fill_from<D: Backend, M: Module<D> + ?Sized>(
             result = archive
                 .read(&source.name)
                 .map_err(NnError::from)
-                .and_then(|array| {
-                    param
-                        .value
-                        .overwrite(&arranged(source.form, shape, array))
-                });
+                .and_then(|array| param.value.overwrite(&arranged(source.form, shape, array)));
         }
     });
     result
@@ -218,13 +208,17 @@ mod tests {
 
     #[test]
     fn every_form_is_undone() {
-        let (_folder, archive) = archive(&[("w", &[2, 6]), ("b", &[6]), ("p", &[8, 1]), ("pb", &[8])]);
+        let (_folder, archive) =
+            archive(&[("w", &[2, 6]), ("b", &[6]), ("p", &[8, 1]), ("pb", &[8])]);
         let mut middle = linear(2, 2);
         let source = |name: &str| Source {
             name: name[..1].to_owned(),
             form: Form::TransposedRows { start: 2, of: 6 },
         };
-        fill_from(&mut middle, &archive, &source, &|name| name.starts_with('p')).unwrap();
+        fill_from(&mut middle, &archive, &source, &|name| {
+            name.starts_with('p')
+        })
+        .unwrap();
         let arrays = to_arrays(&middle);
         assert_eq!(arrays["weight"].data, [2.0, 8.0, 3.0, 9.0]);
         assert_eq!(arrays["bias"].data, [2.0, 3.0]);
@@ -237,7 +231,10 @@ mod tests {
         };
         fill_from(&mut heads, &archive, &source, &|name| name.len() == 1).unwrap();
         let arrays = to_arrays(&heads);
-        assert_eq!(arrays["weight"].data, [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);
+        assert_eq!(
+            arrays["weight"].data,
+            [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]
+        );
         assert_eq!(arrays["bias"].data, arrays["weight"].data);
 
         let mut turned = linear(2, 6);
@@ -249,13 +246,17 @@ mod tests {
             "weight" => source("w"),
             _ => Source::same("b"),
         };
-        fill_from(&mut turned, &archive, &source, &|name| name.starts_with('p')).unwrap();
+        fill_from(&mut turned, &archive, &source, &|name| {
+            name.starts_with('p')
+        })
+        .unwrap();
         assert_eq!(to_arrays(&turned)["weight"].data[..4], [0.0, 6.0, 1.0, 7.0]);
     }
 
     #[test]
     fn every_difference_is_listed_and_nothing_is_changed() {
-        let (_folder, archive) = archive(&[("weight", &[2, 3]), ("masked_bias", &[1]), ("more", &[1])]);
+        let (_folder, archive) =
+            archive(&[("weight", &[2, 3]), ("masked_bias", &[1]), ("more", &[1])]);
         let mut model = linear(2, 2);
         let before = to_arrays(&model);
         let error = fill_from(&mut model, &archive, &|name| Source::same(name), &|name| {

@@ -1,0 +1,177 @@
+//! Pre-trained models against what their own libraries compute: `tests/reference`, made by its `make.py`.
+
+use dfdx::tensor::Cpu;
+use ilm_pipe::formats::{json, tensors};
+use ilm_pipe::nn::models::bert::Bert;
+use ilm_pipe::nn::models::gpt2::Gpt2;
+use ilm_pipe::nn::models::llama::Llama;
+use ilm_pipe::nn::models::t5::{T5, T5Encoder};
+use ilm_pipe::nn::{Graph, Matrix};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// The largest difference, relative to 1 or to the number expected.
+const TOLERANCE: f32 = 1e-4;
+
+#[derive(Deserialize)]
+struct Case {
+    ids: Vec<Vec<u32>>,
+    #[serde(default)]
+    targets: Vec<Vec<u32>>,
+}
+
+/// Texts padded on the right to the longest.
+struct Padded {
+    ids: Vec<u32>,
+    lengths: Vec<usize>,
+    width: usize,
+}
+
+impl Padded {
+    fn new(texts: &[Vec<u32>]) -> Self {
+        let width = texts.iter().map(Vec::len).max().unwrap();
+        let mut ids = Vec::new();
+        for text in texts {
+            ids.extend(text);
+            ids.resize(ids.len() + width - text.len(), 0);
+        }
+        Self {
+            ids,
+            lengths: texts.iter().map(Vec::len).collect(),
+            width,
+        }
+    }
+
+    /// The numbers of rows that are no padding.
+    fn valid(&self, rows: &Matrix<Cpu>) -> Vec<f32> {
+        let (values, columns) = (rows.to_vec(), rows.columns());
+        let texts = self.lengths.iter().enumerate();
+        texts
+            .flat_map(|(text, &length)| {
+                let start = text * self.width * columns;
+                values[start..start + length * columns].to_vec()
+            })
+            .collect()
+    }
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/reference")
+        .join(name)
+}
+
+fn case(name: &str) -> Case {
+    json::read(&folder(name).join("case.json")).unwrap()
+}
+
+fn compare(name: &str, what: &str, found: &[f32]) {
+    let path = folder(name).join("expected.safetensors");
+    let expected = &tensors::read(&path).unwrap()[what];
+    assert_eq!(found.len(), expected.data.len(), "{name}: {what}");
+    let mut worst = 0.0_f32;
+    for (a, b) in found.iter().zip(&expected.data) {
+        let error = (a - b).abs() / b.abs().max(1.0);
+        assert!(!error.is_nan(), "{name}: {what} has {a}");
+        worst = worst.max(error);
+    }
+    eprintln!("{name}: {what} within {worst:.1e}");
+    assert!(worst < TOLERANCE, "{name}: {what} is off by {worst}");
+}
+
+fn llama(name: &str) {
+    let padded = Padded::new(&case(name).ids);
+    let model = Llama::load(&Cpu::default(), &folder(name)).unwrap();
+    let g = Graph::inference(&Cpu::default());
+    let embeddings = model.embed(&g, &padded.ids).unwrap();
+    let hidden = model.hidden(&g, &embeddings, padded.lengths.len()).unwrap();
+    compare(
+        name,
+        "hidden",
+        &padded.valid(&model.normed(&g, &hidden).unwrap()),
+    );
+    compare(
+        name,
+        "logits",
+        &padded.valid(&model.logits(&g, &hidden).unwrap()),
+    );
+}
+
+#[test]
+fn llama_with_llama3_frequencies_tied_in_shards_of_16_bits() {
+    llama("llama3-sharded-bf16");
+}
+
+#[test]
+fn llama_with_biases_and_an_output_layer_and_an_older_config() {
+    llama("llama-biases");
+}
+
+#[test]
+fn qwen2_with_its_biases_in_half_precision() {
+    llama("qwen2-f16");
+}
+
+#[test]
+fn llama_in_every_kind_of_block_of_gguf() {
+    llama("llama-gguf");
+}
+
+#[test]
+fn gpt2_with_its_transposed_matrices() {
+    let name = "gpt2";
+    let padded = Padded::new(&case(name).ids);
+    let model = Gpt2::load(&Cpu::default(), &folder(name)).unwrap();
+    let g = Graph::inference(&Cpu::default());
+    let hidden = model.hidden(&g, &padded.ids, padded.lengths.len()).unwrap();
+    compare(name, "hidden", &padded.valid(&hidden));
+    compare(
+        name,
+        "logits",
+        &padded.valid(&model.logits(&g, &hidden).unwrap()),
+    );
+}
+
+#[test]
+fn bert_with_a_prefix_and_heads_that_are_left_out() {
+    let name = "bert";
+    let padded = Padded::new(&case(name).ids);
+    let model = Bert::load(&Cpu::default(), &folder(name)).unwrap();
+    let g = Graph::inference(&Cpu::default());
+    let hidden = model.forward(&g, &padded.ids, &padded.lengths).unwrap();
+    compare(name, "hidden", &padded.valid(&hidden));
+}
+
+fn t5(name: &str) {
+    let case = case(name);
+    let (texts, targets) = (Padded::new(&case.ids), Padded::new(&case.targets));
+    let model = T5::load(&Cpu::default(), &folder(name)).unwrap();
+    let g = Graph::inference(&Cpu::default());
+    let memory = model
+        .encoder
+        .forward(&g, &texts.ids, &texts.lengths)
+        .unwrap();
+    compare(name, "encoder", &texts.valid(&memory));
+    let hidden = model
+        .decode(&g, &targets.ids, &memory, &texts.lengths)
+        .unwrap();
+    compare(name, "decoder", &targets.valid(&hidden));
+    compare(
+        name,
+        "logits",
+        &targets.valid(&model.logits(&g, &hidden).unwrap()),
+    );
+    let alone = T5Encoder::load(&Cpu::default(), &folder(name)).unwrap();
+    let again = alone.forward(&g, &texts.ids, &texts.lengths).unwrap();
+    assert_eq!(again.to_vec(), memory.to_vec());
+}
+
+#[test]
+fn t5_v1_0_with_a_tied_and_scaled_output_layer() {
+    t5("t5-v1.0");
+}
+
+#[test]
+fn t5_v1_1_with_a_gate_and_an_output_layer_of_its_own() {
+    t5("t5-v1.1");
+}
