@@ -98,7 +98,8 @@ def save_config(path, config, **older):
 def decoder(name, model, dtype=torch.float32, shards=1, drop=(), rename=lambda name: name, **older):
     path = folder(name)
     # What is saved is what is computed with: 16 bits are exact in 32.
-    model = model.to(dtype).float()
+    parameters = {key: value.to(dtype).float() for key, value in model.state_dict().items()}
+    model.load_state_dict(parameters)
     tokens, _ = padded(IDS)
     with torch.no_grad():
         # Right padding behind a causal mask: no attention mask is needed.
