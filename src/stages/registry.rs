@@ -14,6 +14,7 @@ use super::openp5::OpenP5;
 use super::pairs::Pairs;
 use super::phase_1::Phase1Stage;
 use super::phase_2::Phase2;
+use super::pretrained_encoder::PretrainedEncoder;
 use super::prompts::PromptsStage;
 use super::split::Split;
 use super::statistics::{Statistics, StatisticsTable};
@@ -26,6 +27,7 @@ const REGISTRY: &[Kind] = &[
     Kind::of::<Split>(),
     Kind::of::<FitCf>(),
     Kind::of::<FitEncoder>(),
+    Kind::of::<PretrainedEncoder>(),
     Kind::of::<EmbedText>(),
     Kind::of::<Combine>(),
     Kind::of::<Pairs>(),

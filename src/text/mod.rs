@@ -1,12 +1,13 @@
 //! Text as numbers: a sentence encoder that needs no network, and a byte-level tokenizer.
 //!
 //! [`TextEncoder`] is TF-IDF ([`tfidf`], on the features of [`words`]) followed by a truncated SVD ([`svd`]): latent
-//! semantic analysis. [`Tokenizer`] is a byte-level BPE trained on the pipeline's own texts.
+//! semantic analysis. [`Tokenizer`] is a byte-level BPE trained on the pipeline's own texts, [`PretrainedTokenizer`] one of others.
 
 pub mod eigen;
 pub mod embed;
 mod encoder;
 mod error;
+mod pretrained;
 pub mod sparse;
 pub mod svd;
 pub mod tfidf;
@@ -15,6 +16,7 @@ pub mod words;
 
 pub use encoder::{EncoderConfig, TextEncoder};
 pub use error::TextError;
+pub use pretrained::PretrainedTokenizer;
 pub use tokenizer::{
     BOS, CLS, DEC, EOS, ITEM, LEAST_VOCABULARY, PAD, SPECIAL_TOKENS, Tokenizer, TokenizerConfig,
 };

@@ -5,8 +5,10 @@ use ilm_pipe::formats::{json, tensors};
 use ilm_pipe::nn::models::bert::Bert;
 use ilm_pipe::nn::models::gpt2::Gpt2;
 use ilm_pipe::nn::models::llama::Llama;
+use ilm_pipe::nn::models::sentence::SentenceEncoder;
 use ilm_pipe::nn::models::t5::{T5, T5Encoder};
 use ilm_pipe::nn::{Graph, Matrix};
+use ilm_pipe::progress::Silent;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +17,9 @@ const TOLERANCE: f32 = 1e-4;
 
 #[derive(Deserialize)]
 struct Case {
+    #[serde(default)]
+    texts: Vec<String>,
+    #[serde(default)]
     ids: Vec<Vec<u32>>,
     #[serde(default)]
     targets: Vec<Vec<u32>>,
@@ -174,4 +179,53 @@ fn t5_v1_0_with_a_tied_and_scaled_output_layer() {
 #[test]
 fn t5_v1_1_with_a_gate_and_an_output_layer_of_its_own() {
     t5("t5-v1.1");
+}
+
+/// Vectors of the texts of a case by the encoder in a folder, against the expected ones.
+fn sentences(name: &str, place: &Path) {
+    let texts = case(name).texts;
+    let encoder = SentenceEncoder::load(&Cpu::default(), place).unwrap();
+    let vectors = encoder.encode(&texts, &Silent).unwrap();
+    assert_eq!(vectors.shape, [texts.len(), encoder.dim()]);
+    compare(name, "vectors", &vectors.data);
+    // Alone, twice and among others a text has the same vector.
+    let again = encoder.encode(
+        &[texts[2].clone(), texts[0].clone(), texts[2].clone()],
+        &Silent,
+    );
+    let again = again.unwrap().data;
+    let dim = encoder.dim();
+    assert_eq!(again[..dim], again[2 * dim..]);
+    for (a, b) in again[dim..2 * dim].iter().zip(&vectors.data) {
+        assert!((a - b).abs() < 1e-6, "{a} {b}");
+    }
+}
+
+#[test]
+fn a_sentence_encoder_pools_bert_and_ignores_what_its_tokenizer_says_of_padding() {
+    sentences("sentence-bert", &folder("sentence-bert"));
+}
+
+#[test]
+fn sentence_t5_has_a_dense_layer_after_the_mean() {
+    sentences("sentence-t5", &folder("sentence-t5"));
+}
+
+/// A real model, where `ilm-pipe data get` has put it; otherwise says so.
+fn installed(name: &str) -> Option<PathBuf> {
+    let place = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("datasets")
+        .join(name);
+    if place.is_dir() {
+        return Some(place);
+    }
+    eprintln!("SKIPPED: `{name}` is not installed; `ilm-pipe data get {name}` fetches it");
+    None
+}
+
+#[test]
+fn the_real_minilm_gives_the_vectors_of_transformers() {
+    if let Some(place) = installed("minilm-l6-v2") {
+        sentences("minilm-l6-v2", &place);
+    }
 }

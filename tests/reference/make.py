@@ -3,8 +3,11 @@
 what `transformers` computes with them.
 
     python3 -m venv /tmp/reference-venv
-    /tmp/reference-venv/bin/pip install torch transformers safetensors tokenizers gguf
+    /tmp/reference-venv/bin/pip install torch transformers safetensors tokenizers gguf accelerate sentencepiece
     /tmp/reference-venv/bin/python tests/reference/make.py
+
+With `datasets` as its argument it makes the references of the real models there instead (`ilm-pipe data get minilm-l6-v2` and
+`smollm2-135m`).
 
 Each folder has the model, `case.json` (what goes in) and `expected.safetensors` (what comes out, rows of padding left out).
 The committed files were made with torch 2.15.0, transformers 5.23.0, tokenizers 0.23.3, gguf 0.19.0.
@@ -12,6 +15,7 @@ The committed files were made with torch 2.15.0, transformers 5.23.0, tokenizers
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import gguf
@@ -20,6 +24,8 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
     BertConfig,
     BertModel,
     GPT2Config,
@@ -386,8 +392,57 @@ def gguf_llama():
     finish(path, {"ids": IDS}, {"hidden": valid(out.hidden_states[-1], IDS), "logits": valid(out.logits, IDS)})
 
 
+def real_minilm(datasets):
+    """The real MiniLM, as `ilm-pipe data get minilm-l6-v2` installs it."""
+    source = datasets / "minilm-l6-v2"
+    model = BertModel.from_pretrained(source).eval()
+    tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
+    texts = ["A film about two wars.", "Romance", "  Amélie (2001) ", "cyberpunk " * 300, "日本の映画 & more", ""]
+    tokens, mask = encode(tokenizer, texts, 256, 0)
+    mask = torch.tensor([[int(t < n) for t in range(tokens.shape[1])] for n in (tokens != 0).sum(1)])
+    with torch.no_grad():
+        hidden = model(input_ids=tokens, attention_mask=mask).last_hidden_state
+    vectors = torch.nn.functional.normalize(pooled(hidden, mask))
+    finish(folder("minilm-l6-v2"), {"texts": texts}, {"vectors": vectors})
+
+
+def real_smollm2(datasets):
+    """The real SmolLM2, as `ilm-pipe data get smollm2-135m` installs it: transformers' own reading of GGUF, tokenizer included."""
+    source, file = datasets / "smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf"
+    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=file, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=file)
+    texts = [
+        "The capital of France is",
+        "Describe the film 'Amélie' (2001), in 3 words:\n\n",
+        "  Tabs\tand   spaces, 12345 numbers; it's you'll DON'T <|im_start|>user\nhé日本🎬",
+        "",
+    ]
+    prompt = tokenizer(texts[0])["input_ids"]
+    with torch.no_grad():
+        out = model(input_ids=torch.tensor([prompt]), output_hidden_states=True)
+        written = list(prompt)
+        for _ in range(16):
+            logits = model(input_ids=torch.tensor([written])).logits[0, -1]
+            written.append(int(logits.argmax()))
+    top = out.logits[0].topk(16)
+    case = {
+        "texts": texts,
+        "tokens": [tokenizer(text)["input_ids"] for text in texts],
+        "ids": [prompt],
+        "written": written[len(prompt) :],
+        "text": tokenizer.decode(written[len(prompt) :]),
+        "top": top.indices.tolist(),
+    }
+    finish(folder("smollm2-135m"), case, {"hidden": out.hidden_states[-1][0], "top": top.values})
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    if len(sys.argv) > 1:
+        # python make.py datasets: what needs the real models; the rest is left alone.
+        real_minilm(Path(sys.argv[1]))
+        real_smollm2(Path(sys.argv[1]))
+        sys.exit()
     llamas()
     gpt2()
     bert()

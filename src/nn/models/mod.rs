@@ -10,4 +10,5 @@ pub mod llama;
 pub mod pretrained;
 pub mod qformer;
 
+pub mod sentence;
 pub mod t5;
