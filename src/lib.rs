@@ -16,6 +16,7 @@
 //! | [`artifact`] | the cache on disk |
 //! | [`plan`] | fresh or dirty, and why |
 //! | [`exec`] | worker processes and their schedule |
+//! | [`history`] | runs that are over: read back, compared, traced |
 //! | [`report`] | what people and logs see of a run |
 //! | [`cli`] [`commands`] | the program |
 
@@ -30,6 +31,7 @@ pub mod exec;
 pub mod fetch;
 pub mod formats;
 pub mod graph;
+pub mod history;
 pub mod key;
 pub mod machine;
 pub mod nn;

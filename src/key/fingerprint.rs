@@ -44,7 +44,7 @@ impl Fingerprint {
 
     /// Adds the `index`-th artifact of a port.
     pub fn add_input(&mut self, port: &str, arity: Arity, index: usize, input: &InputHash<'_>) {
-        let name = format!("inputs.{port}[{index}]");
+        let name = input_name(port, index);
         if arity.takes_many() {
             for (axis, value) in input.matrix {
                 self.0
@@ -70,6 +70,11 @@ impl Fingerprint {
     pub fn leaves(&self) -> &BTreeMap<String, String> {
         &self.0
     }
+}
+
+/// The name of the `index`-th artifact of a port.
+pub fn input_name(port: &str, index: usize) -> String {
+    format!("inputs.{port}[{index}]")
 }
 
 /// Writes every leaf of a JSON value under its dotted name. An empty list or table is a leaf of its own, so that

@@ -20,9 +20,9 @@ mod difference;
 mod files;
 mod fingerprint;
 
-pub use difference::{Change, difference};
+pub use difference::{Change, difference, shortened};
 pub use files::{FileError, FileHashes, Sighting, Stamp, hash_file};
-pub use fingerprint::{Fingerprint, InputHash};
+pub use fingerprint::{Fingerprint, InputHash, input_name};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -17,6 +17,7 @@ const ORDER: &[&[&str]] = &[
     &["artifact"],
     &["plan"],
     &["exec"],
+    &["history"],
     &["report"],
     &["cli"],
     &["commands"],

@@ -5,11 +5,13 @@
 mod support;
 
 mod cache;
+mod cache_care;
 mod check;
 mod data;
 mod endings;
 mod faults;
 mod freshness;
+mod history;
 mod layering;
 mod log;
 mod mutations;
