@@ -25,6 +25,7 @@ mod phase_1;
 mod phase_2;
 mod pretrained_encoder;
 mod pretrained_files;
+mod pretrained_language_model;
 mod prompts;
 mod registry;
 mod sentences;

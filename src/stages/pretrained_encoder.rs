@@ -5,6 +5,7 @@ use super::pretrained_files::ModelFiles;
 use super::{ArtifactKind, Port, Problem, SourceFile, Stage, StageContext, StageError};
 use crate::formats::json;
 use crate::nn::models::sentence::SentenceEncoder;
+use crate::text::{NamedSpecials, Tokenizer, token_ids};
 use dfdx::tensor::Cpu;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,22 @@ impl PretrainedEncoder {
             model: &self.model,
             shards: self.shards,
         }
+    }
+
+    /// Names the special tokens of BERT's kind, so that a Q-Former can read texts with this tokenizer. Others have none to name.
+    fn name_specials(&self, context: &StageContext<'_>) -> Result<(), StageError> {
+        let path = context.out("tokenizer.json");
+        let [cls, eos, pad] = token_ids(&path, ["[CLS]", "[SEP]", "[PAD]"])?;
+        if let (Some(_), Some(eos)) = (cls, eos) {
+            let specials = NamedSpecials {
+                bos: None,
+                eos,
+                pad,
+                cls,
+            };
+            Tokenizer::save_specials(&context.output, &specials)?;
+        }
+        Ok(())
     }
 
     /// What a folder may have beside its network.
@@ -93,6 +110,7 @@ impl Stage for PretrainedEncoder {
                 self.model.display()
             )));
         }
+        self.name_specials(context)?;
         let summary = serde_json::json!({
             "dim": encoder.dim(),
             "max_tokens": encoder.config().limit,

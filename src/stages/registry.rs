@@ -15,6 +15,7 @@ use super::pairs::Pairs;
 use super::phase_1::Phase1Stage;
 use super::phase_2::Phase2;
 use super::pretrained_encoder::PretrainedEncoder;
+use super::pretrained_language_model::PretrainedLanguageModel;
 use super::prompts::PromptsStage;
 use super::split::Split;
 use super::statistics::{Statistics, StatisticsTable};
@@ -34,6 +35,7 @@ const REGISTRY: &[Kind] = &[
     Kind::of::<Tasks>(),
     Kind::of::<TrainTokenizer>(),
     Kind::of::<Backbone>(),
+    Kind::of::<PretrainedLanguageModel>(),
     Kind::of::<Phase1Stage>(),
     Kind::of::<Phase2>(),
     Kind::of::<Generate>(),

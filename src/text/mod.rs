@@ -7,8 +7,10 @@ pub mod eigen;
 pub mod embed;
 mod encoder;
 mod error;
+pub mod gguf;
 mod pretrained;
 pub mod sparse;
+mod specials;
 pub mod svd;
 pub mod tfidf;
 mod tokenizer;
@@ -17,6 +19,7 @@ pub mod words;
 pub use encoder::{EncoderConfig, TextEncoder};
 pub use error::TextError;
 pub use pretrained::PretrainedTokenizer;
+pub use specials::{NamedSpecials, SPECIALS_FILE, Specials, starts_with_bos, token_ids};
 pub use tokenizer::{
     BOS, CLS, DEC, EOS, ITEM, LEAST_VOCABULARY, PAD, SPECIAL_TOKENS, Tokenizer, TokenizerConfig,
 };

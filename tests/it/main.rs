@@ -18,6 +18,7 @@ mod mutations;
 mod openp5;
 mod planner;
 mod pretrained;
+mod pretrained_stages;
 mod resume;
 mod run;
 mod schedule;

@@ -1,7 +1,7 @@
 //! Pre-trained models against what their own libraries compute: `tests/reference`, made by its `make.py`.
 
 use dfdx::tensor::Cpu;
-use ilm_pipe::formats::{json, tensors};
+use ilm_pipe::formats::{gguf, json, tensors};
 use ilm_pipe::nn::models::bert::Bert;
 use ilm_pipe::nn::models::gpt2::Gpt2;
 use ilm_pipe::nn::models::llama::Llama;
@@ -9,6 +9,7 @@ use ilm_pipe::nn::models::sentence::SentenceEncoder;
 use ilm_pipe::nn::models::t5::{T5, T5Encoder};
 use ilm_pipe::nn::{Graph, Matrix};
 use ilm_pipe::progress::Silent;
+use ilm_pipe::text::{self, Tokenizer};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -224,8 +225,71 @@ fn installed(name: &str) -> Option<PathBuf> {
 }
 
 #[test]
+#[ignore = "reads 90 MB of weights; run it with an optimised build"]
 fn the_real_minilm_gives_the_vectors_of_transformers() {
     if let Some(place) = installed("minilm-l6-v2") {
         sentences("minilm-l6-v2", &place);
     }
+}
+
+#[derive(Deserialize)]
+struct Smol {
+    texts: Vec<String>,
+    tokens: Vec<Vec<u32>>,
+    written: Vec<u32>,
+    text: String,
+    top: Vec<Vec<usize>>,
+}
+
+/// The real SmolLM2 in 4 bits against transformers, which reads the same file into `f32`: tokens, hidden states, the 16 highest logits
+/// of each position, and 16 tokens written greedily with cached keys and values.
+#[test]
+#[ignore = "reads 98 MB of weights; run it with an optimised build"]
+fn the_real_smollm2_gives_the_numbers_and_the_text_of_transformers() {
+    let name = "smollm2-135m";
+    let Some(place) = installed(name) else {
+        return;
+    };
+    let expected: Smol = json::read(&folder(name).join("case.json")).unwrap();
+    let file = gguf::open(&place.join("SmolLM2-135M-Instruct.Q4_1.gguf")).unwrap();
+    let (tokenizer, specials) = text::gguf::tokenizer(&file).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("tokenizer.json");
+    json::write(&path, &tokenizer).unwrap();
+    Tokenizer::save_specials(scratch.path(), &specials).unwrap();
+    let tokenizer = Tokenizer::load(&path).unwrap();
+    for (text, tokens) in expected.texts.iter().zip(&expected.tokens) {
+        assert_eq!(tokenizer.encode(text), *tokens, "{text:?}");
+    }
+
+    let model = Llama::load(&Cpu::default(), &place).unwrap();
+    let g = Graph::inference(&Cpu::default());
+    let prompt = &expected.tokens[0];
+    let embeddings = model.embed(&g, prompt).unwrap();
+    let (hidden, mut cache) = model.prefill(&g, &embeddings, &[prompt.len()]).unwrap();
+    compare(name, "hidden", &model.normed(&g, &hidden).unwrap().to_vec());
+    let logits = model.logits(&g, &hidden).unwrap();
+    let (values, width) = (logits.to_vec(), logits.columns());
+    let top: Vec<f32> = expected
+        .top
+        .iter()
+        .enumerate()
+        .flat_map(|(row, ids)| ids.iter().map(move |&id| (row, id)))
+        .map(|(row, id)| values[row * width + id])
+        .collect();
+    compare(name, "top", &top);
+
+    let mut written = Vec::new();
+    let mut last = values[(prompt.len() - 1) * width..].to_vec();
+    while written.len() < expected.written.len() {
+        let best = (0..width)
+            .max_by(|&a, &b| last[a].total_cmp(&last[b]))
+            .unwrap();
+        written.push(best as u32);
+        let next = model.embed(&g, &[best as u32]).unwrap();
+        let hidden = model.step(&g, &next, &mut cache).unwrap();
+        last = model.logits(&g, &hidden).unwrap().to_vec();
+    }
+    assert_eq!(written, expected.written);
+    assert_eq!(tokenizer.decode(&written), expected.text);
 }

@@ -392,6 +392,52 @@ def gguf_llama():
     finish(path, {"ids": IDS}, {"hidden": valid(out.hidden_states[-1], IDS), "logits": valid(out.logits, IDS)})
 
 
+def gguf_text():
+    """A tiny model with its tokenizer inside, for whole pipelines: bytes, a few merges, two control tokens."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    letters = {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
+    tokens = ["<|end|>", "<|start|>"] + [letters[byte] for byte in range(256)]
+    merges = ["t h", "th e", "Ġ the", "Ġ a", "i n"]
+    tokens += [merge.replace(" ", "") for merge in merges]
+    width, inner, heads, head = 32, 32, 2, 16
+    random = np.random.default_rng(12)
+    path = folder("gguf-text")
+    writer = gguf.GGUFWriter(path / "model.gguf", "llama")
+    writer.add_context_length(128)
+    writer.add_embedding_length(width)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3, 3] + [1] * (len(tokens) - 2))
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(0)
+
+    def add(name, rows, columns):
+        values = (0.1 * random.standard_normal((rows, columns))).astype(np.float32)
+        kind = gguf.GGMLQuantizationType.Q8_0
+        writer.add_tensor(name, gguf.quantize(values, kind), raw_dtype=kind)
+
+    add("token_embd.weight", len(tokens), width)
+    for name, rows in [("attn_q", heads * head), ("attn_k", head), ("attn_v", head), ("attn_output", width)]:
+        add(f"blk.0.{name}.weight", rows, width)
+    for name in ["ffn_gate", "ffn_up", "ffn_down"]:
+        add(f"blk.0.{name}.weight", inner, width)
+    for name in ["blk.0.attn_norm", "blk.0.ffn_norm", "output_norm"]:
+        writer.add_tensor(f"{name}.weight", np.ones(width, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    (path / "model.gguf").chmod(0o644)
+
+
 def real_minilm(datasets):
     """The real MiniLM, as `ilm-pipe data get minilm-l6-v2` installs it."""
     source = datasets / "minilm-l6-v2"
@@ -451,3 +497,4 @@ if __name__ == "__main__":
     sentence_bert()
     sentence_t5()
     gguf_llama()
+    gguf_text()
