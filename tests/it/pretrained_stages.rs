@@ -130,7 +130,7 @@ fn models_of_others_serve_a_whole_pipeline_and_their_bytes_are_in_the_key() {
         plan["encoder"],
         (
             "dirty".to_owned(),
-            vec!["file.datasets/tiny-bert/model.safetensors".to_owned()]
+            vec!["files.datasets/tiny-bert/model.safetensors".to_owned()]
         )
     );
     assert_eq!(plan["lm"].0, "fresh");
@@ -141,7 +141,7 @@ fn models_of_others_serve_a_whole_pipeline_and_their_bytes_are_in_the_key() {
 fn what_is_wrong_with_a_model_is_said() {
     let project = project();
     let says = |stage: &str| {
-        let ran = project.call(&["run", "p.toml", stage]).fails(1);
+        let ran = project.call(&["run", "p.toml", "--target", stage]).fails(1);
         ran.stderr
     };
     fs_err::remove_file(project.file("datasets/tiny-bert/tokenizer.json")).expect("removed");
@@ -156,7 +156,7 @@ fn what_is_wrong_with_a_model_is_said() {
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/sentence-t5/"),
         &project.file("datasets/tiny-bert"),
     );
-    let ran = project.call(&["run", "p.toml", "encoder"]).ok();
+    let ran = project.call(&["run", "p.toml", "--target", "encoder"]).ok();
     assert!(ran.stderr.contains("encoder"), "{}", ran.stderr);
 
     let file = project.file("datasets/tiny-lm/model.gguf");
