@@ -336,7 +336,7 @@ pub enum Command {
     },
     /// Write a run as a trace for Perfetto or Chrome: slots, stages, causes, losses over time
     ///
-    /// Open the file in https://ui.perfetto.dev (it is read in the browser and sent nowhere) or in chrome://tracing.
+    /// Open the file in ui.perfetto.dev (it is read in the browser and sent nowhere) or in chrome://tracing.
     Trace {
         /// The run: `latest`, `latest~1`, or the beginning of its name
         #[arg(value_name = "RUN")]

@@ -32,7 +32,8 @@ pub(super) fn run(
             ));
         }
     }
-    let opened = open(args)?;
+    // The program ends with the command: to free thousands of stages one by one would only keep a person waiting.
+    let opened = std::mem::ManuallyDrop::new(open(args)?);
     let store = Store::at(&settings.cache);
     let targets = targets(options, &opened, &store, printer)?;
     let gpus = gpus(options, &opened, settings)?;

@@ -1,7 +1,7 @@
 //! Runs that are over, read back from their event logs.
 //!
-//! [`runs`] lists them, [`find`] takes what a person types (`latest`, `latest~1`, the beginning of a name), [`RunLog`]
-//! is one of them whole. [`Side`] is the state of a pipeline's stages in one run, or in a plan; [`compare`] says what
+//! [`runs`] lists them, [`find()`] takes what a person types (`latest`, `latest~1`, the beginning of a name), [`RunLog`]
+//! is one of them whole. [`Side`] is the state of a pipeline's stages in one run, or in a plan; [`compare()`] says what
 //! differs between two. [`trace()`] draws one run for a trace viewer. Logs of other versions of the program are read as
 //! far as they are understood; a log that breaks off, because its run was killed, is as good as what it says.
 

@@ -5,6 +5,7 @@ use crate::stages::{Arity, Kind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// Raised when the meaning of fingerprints or the layout of artifacts changes.
 const FORMAT: &str = "1";
@@ -56,14 +57,17 @@ impl Fingerprint {
 
     /// The key: BLAKE3 over the length-prefixed entries in their sorted order.
     pub fn key(&self) -> Hash {
-        let mut hasher = blake3::Hasher::new_derive_key("ilm-pipe stage key v1");
+        static EMPTY: LazyLock<blake3::Hasher> =
+            LazyLock::new(|| blake3::Hasher::new_derive_key("ilm-pipe stage key v1"));
+        // Many small updates of the hasher cost more than one copy.
+        let mut bytes = Vec::with_capacity(1024);
         for (name, value) in &self.0 {
-            hasher.update(&(name.len() as u64).to_le_bytes());
-            hasher.update(name.as_bytes());
-            hasher.update(&(value.len() as u64).to_le_bytes());
-            hasher.update(value.as_bytes());
+            for text in [name, value] {
+                bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                bytes.extend_from_slice(text.as_bytes());
+            }
         }
-        hasher.finalize().into()
+        EMPTY.clone().update(&bytes).finalize().into()
     }
 
     /// The entries, sorted by name.
