@@ -222,7 +222,7 @@ pub(super) fn open_shards(path: &Path) -> Result<Archive, FormatError> {
         files.push(shard);
     }
     for (array, place) in &index.weight_map {
-        let there = all.get(array).is_some();
+        let there = all.contains_key(array);
         if !there && files.iter().any(|file| file.ends_with(place)) {
             problems.push(format!(
                 "`{array}` is not in `{place}`, where the index says it is"

@@ -40,7 +40,7 @@ impl PretrainedEncoder {
     }
 
     /// Names the special tokens of BERT's kind, so that a Q-Former can read texts with this tokenizer. Others have none to name.
-    fn name_specials(&self, context: &StageContext<'_>) -> Result<(), StageError> {
+    fn name_specials(context: &StageContext<'_>) -> Result<(), StageError> {
         let path = context.out("tokenizer.json");
         let [cls, eos, pad] = token_ids(&path, ["[CLS]", "[SEP]", "[PAD]"])?;
         if let (Some(_), Some(eos)) = (cls, eos) {
@@ -110,7 +110,7 @@ impl Stage for PretrainedEncoder {
                 self.model.display()
             )));
         }
-        self.name_specials(context)?;
+        Self::name_specials(context)?;
         let summary = serde_json::json!({
             "dim": encoder.dim(),
             "max_tokens": encoder.config().limit,

@@ -12,7 +12,7 @@ pub(super) enum Sentences {
     /// TF-IDF and SVD.
     Fitted(TextEncoder),
     /// A network.
-    Pretrained(SentenceEncoder<Cpu>),
+    Pretrained(Box<SentenceEncoder<Cpu>>),
 }
 
 impl Sentences {
@@ -22,7 +22,7 @@ impl Sentences {
         if artifact.file("config.json").exists() {
             only_cpu(context)?;
             let encoder = SentenceEncoder::load(&Cpu::default(), &artifact.folder)?;
-            Ok(Self::Pretrained(encoder))
+            Ok(Self::Pretrained(Box::new(encoder)))
         } else {
             Ok(Self::Fitted(TextEncoder::load(&artifact.folder)?))
         }

@@ -35,7 +35,7 @@ struct Padded {
 
 impl Padded {
     fn new(texts: &[Vec<u32>]) -> Self {
-        let width = texts.iter().map(Vec::len).max().unwrap();
+        let width = texts.iter().map(Vec::len).max().expect("works");
         let mut ids = Vec::new();
         for text in texts {
             ids.extend(text);
@@ -68,12 +68,16 @@ fn folder(name: &str) -> PathBuf {
 }
 
 fn case(name: &str) -> Case {
-    json::read(&folder(name).join("case.json")).unwrap()
+    json::read(&folder(name).join("case.json")).expect("works")
 }
 
+#[expect(
+    clippy::print_stderr,
+    reason = "a passing test shows how near it was with --nocapture"
+)]
 fn compare(name: &str, what: &str, found: &[f32]) {
     let path = folder(name).join("expected.safetensors");
-    let expected = &tensors::read(&path).unwrap()[what];
+    let expected = &tensors::read(&path).expect("works")[what];
     assert_eq!(found.len(), expected.data.len(), "{name}: {what}");
     let mut worst = 0.0_f32;
     for (a, b) in found.iter().zip(&expected.data) {
@@ -87,19 +91,21 @@ fn compare(name: &str, what: &str, found: &[f32]) {
 
 fn llama(name: &str) {
     let padded = Padded::new(&case(name).ids);
-    let model = Llama::load(&Cpu::default(), &folder(name)).unwrap();
+    let model = Llama::load(&Cpu::default(), &folder(name)).expect("works");
     let g = Graph::inference(&Cpu::default());
-    let embeddings = model.embed(&g, &padded.ids).unwrap();
-    let hidden = model.hidden(&g, &embeddings, padded.lengths.len()).unwrap();
+    let embeddings = model.embed(&g, &padded.ids).expect("works");
+    let hidden = model
+        .hidden(&g, &embeddings, padded.lengths.len())
+        .expect("works");
     compare(
         name,
         "hidden",
-        &padded.valid(&model.normed(&g, &hidden).unwrap()),
+        &padded.valid(&model.normed(&g, &hidden).expect("works")),
     );
     compare(
         name,
         "logits",
-        &padded.valid(&model.logits(&g, &hidden).unwrap()),
+        &padded.valid(&model.logits(&g, &hidden).expect("works")),
     );
 }
 
@@ -127,14 +133,16 @@ fn llama_in_every_kind_of_block_of_gguf() {
 fn gpt2_with_its_transposed_matrices() {
     let name = "gpt2";
     let padded = Padded::new(&case(name).ids);
-    let model = Gpt2::load(&Cpu::default(), &folder(name)).unwrap();
+    let model = Gpt2::load(&Cpu::default(), &folder(name)).expect("works");
     let g = Graph::inference(&Cpu::default());
-    let hidden = model.hidden(&g, &padded.ids, padded.lengths.len()).unwrap();
+    let hidden = model
+        .hidden(&g, &padded.ids, padded.lengths.len())
+        .expect("works");
     compare(name, "hidden", &padded.valid(&hidden));
     compare(
         name,
         "logits",
-        &padded.valid(&model.logits(&g, &hidden).unwrap()),
+        &padded.valid(&model.logits(&g, &hidden).expect("works")),
     );
 }
 
@@ -142,33 +150,37 @@ fn gpt2_with_its_transposed_matrices() {
 fn bert_with_a_prefix_and_heads_that_are_left_out() {
     let name = "bert";
     let padded = Padded::new(&case(name).ids);
-    let model = Bert::load(&Cpu::default(), &folder(name)).unwrap();
+    let model = Bert::load(&Cpu::default(), &folder(name)).expect("works");
     let g = Graph::inference(&Cpu::default());
-    let hidden = model.forward(&g, &padded.ids, &padded.lengths).unwrap();
+    let hidden = model
+        .forward(&g, &padded.ids, &padded.lengths)
+        .expect("works");
     compare(name, "hidden", &padded.valid(&hidden));
 }
 
 fn t5(name: &str) {
     let case = case(name);
     let (texts, targets) = (Padded::new(&case.ids), Padded::new(&case.targets));
-    let model = T5::load(&Cpu::default(), &folder(name)).unwrap();
+    let model = T5::load(&Cpu::default(), &folder(name)).expect("works");
     let g = Graph::inference(&Cpu::default());
     let memory = model
         .encoder
         .forward(&g, &texts.ids, &texts.lengths)
-        .unwrap();
+        .expect("works");
     compare(name, "encoder", &texts.valid(&memory));
     let hidden = model
         .decode(&g, &targets.ids, &memory, &texts.lengths)
-        .unwrap();
+        .expect("works");
     compare(name, "decoder", &targets.valid(&hidden));
     compare(
         name,
         "logits",
-        &targets.valid(&model.logits(&g, &hidden).unwrap()),
+        &targets.valid(&model.logits(&g, &hidden).expect("works")),
     );
-    let alone = T5Encoder::load(&Cpu::default(), &folder(name)).unwrap();
-    let again = alone.forward(&g, &texts.ids, &texts.lengths).unwrap();
+    let alone = T5Encoder::load(&Cpu::default(), &folder(name)).expect("works");
+    let again = alone
+        .forward(&g, &texts.ids, &texts.lengths)
+        .expect("works");
     assert_eq!(again.to_vec(), memory.to_vec());
 }
 
@@ -185,8 +197,8 @@ fn t5_v1_1_with_a_gate_and_an_output_layer_of_its_own() {
 /// Vectors of the texts of a case by the encoder in a folder, against the expected ones.
 fn sentences(name: &str, place: &Path) {
     let texts = case(name).texts;
-    let encoder = SentenceEncoder::load(&Cpu::default(), place).unwrap();
-    let vectors = encoder.encode(&texts, &Silent).unwrap();
+    let encoder = SentenceEncoder::load(&Cpu::default(), place).expect("works");
+    let vectors = encoder.encode(&texts, &Silent).expect("works");
     assert_eq!(vectors.shape, [texts.len(), encoder.dim()]);
     compare(name, "vectors", &vectors.data);
     // Alone, twice and among others a text has the same vector.
@@ -194,7 +206,7 @@ fn sentences(name: &str, place: &Path) {
         &[texts[2].clone(), texts[0].clone(), texts[2].clone()],
         &Silent,
     );
-    let again = again.unwrap().data;
+    let again = again.expect("works").data;
     let dim = encoder.dim();
     assert_eq!(again[..dim], again[2 * dim..]);
     for (a, b) in again[dim..2 * dim].iter().zip(&vectors.data) {
@@ -213,6 +225,10 @@ fn sentence_t5_has_a_dense_layer_after_the_mean() {
 }
 
 /// A real model, where `ilm-pipe data get` has put it; otherwise says so.
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that had nothing to test must say so"
+)]
 fn installed(name: &str) -> Option<PathBuf> {
     let place = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("datasets")
@@ -250,25 +266,31 @@ fn the_real_smollm2_gives_the_numbers_and_the_text_of_transformers() {
     let Some(place) = installed(name) else {
         return;
     };
-    let expected: Smol = json::read(&folder(name).join("case.json")).unwrap();
-    let file = gguf::open(&place.join("SmolLM2-135M-Instruct.Q4_1.gguf")).unwrap();
-    let (tokenizer, specials) = text::gguf::tokenizer(&file).unwrap();
-    let scratch = tempfile::tempdir().unwrap();
+    let expected: Smol = json::read(&folder(name).join("case.json")).expect("works");
+    let file = gguf::open(&place.join("SmolLM2-135M-Instruct.Q4_1.gguf")).expect("works");
+    let (tokenizer, specials) = text::gguf::tokenizer(&file).expect("works");
+    let scratch = tempfile::tempdir().expect("works");
     let path = scratch.path().join("tokenizer.json");
-    json::write(&path, &tokenizer).unwrap();
-    Tokenizer::save_specials(scratch.path(), &specials).unwrap();
-    let tokenizer = Tokenizer::load(&path).unwrap();
+    json::write(&path, &tokenizer).expect("works");
+    Tokenizer::save_specials(scratch.path(), &specials).expect("works");
+    let tokenizer = Tokenizer::load(&path).expect("works");
     for (text, tokens) in expected.texts.iter().zip(&expected.tokens) {
         assert_eq!(tokenizer.encode(text), *tokens, "{text:?}");
     }
 
-    let model = Llama::load(&Cpu::default(), &place).unwrap();
+    let model = Llama::load(&Cpu::default(), &place).expect("works");
     let g = Graph::inference(&Cpu::default());
     let prompt = &expected.tokens[0];
-    let embeddings = model.embed(&g, prompt).unwrap();
-    let (hidden, mut cache) = model.prefill(&g, &embeddings, &[prompt.len()]).unwrap();
-    compare(name, "hidden", &model.normed(&g, &hidden).unwrap().to_vec());
-    let logits = model.logits(&g, &hidden).unwrap();
+    let embeddings = model.embed(&g, prompt).expect("works");
+    let (hidden, mut cache) = model
+        .prefill(&g, &embeddings, &[prompt.len()])
+        .expect("works");
+    compare(
+        name,
+        "hidden",
+        &model.normed(&g, &hidden).expect("works").to_vec(),
+    );
+    let logits = model.logits(&g, &hidden).expect("works");
     let (values, width) = (logits.to_vec(), logits.columns());
     let top: Vec<f32> = expected
         .top
@@ -284,11 +306,11 @@ fn the_real_smollm2_gives_the_numbers_and_the_text_of_transformers() {
     while written.len() < expected.written.len() {
         let best = (0..width)
             .max_by(|&a, &b| last[a].total_cmp(&last[b]))
-            .unwrap();
+            .expect("works");
         written.push(best as u32);
-        let next = model.embed(&g, &[best as u32]).unwrap();
-        let hidden = model.step(&g, &next, &mut cache).unwrap();
-        last = model.logits(&g, &hidden).unwrap().to_vec();
+        let next = model.embed(&g, &[best as u32]).expect("works");
+        let hidden = model.step(&g, &next, &mut cache).expect("works");
+        last = model.logits(&g, &hidden).expect("works").to_vec();
     }
     assert_eq!(written, expected.written);
     assert_eq!(tokenizer.decode(&written), expected.text);

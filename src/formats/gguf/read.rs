@@ -296,13 +296,13 @@ fn place(
 ) -> BTreeMap<String, Entry> {
     let mut entries = BTreeMap::new();
     for array in described {
-        let name = array.name.clone();
-        match entry(array, data, length) {
-            Err(problem) => problems.push(format!("`{name}` {problem}")),
+        match entry(&array, data, length) {
+            Err(problem) => problems.push(format!("`{}` {problem}", array.name)),
+            Ok(_) if entries.contains_key(&array.name) => {
+                problems.push(format!("`{}` is there twice", array.name));
+            }
             Ok(entry) => {
-                if entries.insert(name.clone(), entry).is_some() {
-                    problems.push(format!("`{name}` is there twice"));
-                }
+                entries.insert(array.name, entry);
             }
         }
     }
@@ -314,7 +314,7 @@ fn place(
     entries
 }
 
-fn entry(array: Described, data: u64, length: u64) -> Result<Entry, String> {
+fn entry(array: &Described, data: u64, length: u64) -> Result<Entry, String> {
     let dtype = dtype(array.kind)?;
     let shape = array
         .shape

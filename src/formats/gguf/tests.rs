@@ -153,7 +153,7 @@ fn every_array_that_cannot_be_is_listed() {
         .array("g", &[64], 0, u64::MAX - 3)
         .array("a", &[0], 0, 0)
         .data(&[0; 64]);
-    insta::assert_snapshot!(message(&bytes), @"`m.gguf`: `c` has the shape [31], too large to be true or no whole blocks of Q4_0; `d` has the shape [18446744073709551615, 18446744073709551615], too large to be true or no whole blocks of F32; `e` has the type 10 (Q2_K), which is not read; known are F32, F16, BF16, F64, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K; `f` has the type 99, which is not read; known are F32, F16, BF16, F64, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K; `g` takes 256 bytes from byte 18446744073709551615, but the file has 384; it is cut short or its header is wrong; `a` is there twice");
+    insta::assert_snapshot!(message(&bytes), @"`m.gguf`: `c` has the shape [31], too large to be true or no whole blocks of Q4_0; `d` has the shape [18446744073709551615, 18446744073709551615], too large to be true or no whole blocks of F32; `e` has the type 10 (Q2_K), which is not read; known are F32, F16, BF16, F64, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K; `f` has the type 99, which is not read; known are F32, F16, BF16, F64, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K; `g` takes 256 bytes from byte 18446744073709551615, but the file has 384; it is cut short or its header is wrong; `a` is there twice; `a` and `b` overlap");
     let axes = Builder::new(3, 1, 0)
         .array("a", &[1, 1, 1, 1, 1], 0, 0)
         .data(&[0; 64]);

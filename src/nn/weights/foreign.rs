@@ -154,16 +154,12 @@ fn differences(
             // Queries, keys and values of one array are missing once.
             None if first => problems.push(format!("`{name}` is missing")),
             None => {}
-            Some(entry) if entry.shape != expected => {
-                if first {
-                    problems.push(format!(
-                        "`{name}` is {:?} in the file, but the model has {expected:?}",
-                        entry.shape
-                    ));
-                }
-            }
+            Some(entry) if first && entry.shape != expected => problems.push(format!(
+                "`{name}` is {:?} in the file, but the model has {expected:?}",
+                entry.shape
+            )),
             Some(entry) => {
-                if let Dtype::Other(dtype, _) = entry.dtype {
+                if let (true, Dtype::Other(dtype, _)) = (first, entry.dtype) {
                     problems.push(format!("`{name}` is {dtype}, which are no weights"));
                 }
             }

@@ -237,6 +237,6 @@ mod tests {
             .unwrap_err()
             .to_string();
         let (_, said) = error.split_once("cannot").unwrap();
-        insta::assert_snapshot!(said, @"");
+        insta::assert_snapshot!(said, @" start this Q-Former: d_model is 8 here and 16 there; layers is 3 here, but at most 2 there; max_text_tokens is 20 here, but at most 16 there; the tokenizer has 30 tokens, but BERT 40: it must be BERT's own");
     }
 }

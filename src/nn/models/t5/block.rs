@@ -63,13 +63,12 @@ impl<D: Backend> Attention<D> {
         let q = self.q.forward(g, x)?;
         let k = self.k.forward(g, memory)?;
         let v = self.v.forward(g, memory)?;
-        let read = match bias {
-            Some(bias) => ops::biased_attention(g, &q, &k, &v, bias, shape, mask)?,
-            None => {
-                // Undoes the scale of the usual attention.
-                let q = ops::scale(g, &q, (shape.head_dim as f32).sqrt())?;
-                ops::attention(g, &q, &k, &v, shape, mask)?
-            }
+        let read = if let Some(bias) = bias {
+            ops::biased_attention(g, &q, &k, &v, bias, shape, mask)?
+        } else {
+            // Undoes the scale of the usual attention.
+            let q = ops::scale(g, &q, (shape.head_dim as f32).sqrt())?;
+            ops::attention(g, &q, &k, &v, shape, mask)?
         };
         self.o.forward(g, &read)
     }
