@@ -302,7 +302,7 @@ fn rows_without_history_are_zero_and_groups_are_recovered() {
             users[u].iter().zip(&items[i]).map(|(a, b)| a * b).sum()
         };
         for user in 0..20 {
-            let mean = |items: std::ops::Range<usize>| -> f64 {
+            let mean = |items: Range<usize>| -> f64 {
                 items.clone().map(|i| score(user, i)).sum::<f64>() / items.len() as f64
             };
             let (own, other) = if user < 10 {
