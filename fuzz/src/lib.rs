@@ -8,9 +8,13 @@ use ilm_pipe::data::raw::{
     Input, MovieLens, OnError, Reading, TagConfig, TagFiles, add_tags, amazon, openp5,
 };
 use ilm_pipe::data::{Catalog, DataError, Filter, RawCatalog};
+use ilm_pipe::formats::archive::Archive;
+use ilm_pipe::formats::gguf;
+use ilm_pipe::nn::models::llama::LlamaConfig;
 use ilm_pipe::progress::Silent;
 use ilm_pipe::spec::{self, LoadOptions};
 use ilm_pipe::stages;
+use ilm_pipe::text;
 use std::io;
 use std::path::Path;
 
@@ -23,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("movielens", movielens),
     ("amazon", amazon),
     ("openp5", openp5),
+    ("weights", weights),
 ];
 
 /// Stands between the files of an input.
@@ -180,5 +185,41 @@ pub fn openp5(data: &[u8]) {
     }
     if let Some(Err(error)) = next("prompts").map(|input| openp5::read_prompts(input, &reading)) {
         assert!(!error.to_string().is_empty());
+    }
+}
+
+/// Opens weights and reads every array, and what a GGUF file says of its model and its tokenizer. The first byte chooses the format.
+pub fn weights(data: &[u8]) {
+    let Some((&choice, rest)) = data.split_first() else {
+        return;
+    };
+    let ending = ["safetensors", "gguf"][usize::from(choice) % 2];
+    let place = tempfile::Builder::new()
+        .suffix(&format!(".{ending}"))
+        .tempfile_in("/dev/shm");
+    let place = place.or_else(|_| {
+        tempfile::Builder::new()
+            .suffix(&format!(".{ending}"))
+            .tempfile()
+    });
+    let path = place.expect("a file").into_temp_path();
+    fs_err::write(&path, rest).expect("written");
+    match Archive::open(&path) {
+        Err(error) => assert!(!error.to_string().is_empty()),
+        Ok(archive) => {
+            for (name, entry) in archive.entries() {
+                if let Ok(array) = archive.read(name) {
+                    assert_eq!(array.shape, entry.shape);
+                }
+            }
+        }
+    }
+    if let Ok(file) = gguf::open(&path) {
+        if let Err(error) = LlamaConfig::from_gguf(&file) {
+            assert!(!error.to_string().is_empty());
+        }
+        if let Err(error) = text::gguf::tokenizer(&file) {
+            assert!(!error.to_string().is_empty());
+        }
     }
 }

@@ -2,8 +2,13 @@
 //!
 //! Parquet lives in [`crate::data`], beside the schema it stores.
 
+pub mod archive;
+pub mod blocks;
 pub mod checked;
+pub mod gguf;
+pub mod half;
 pub mod json;
+pub mod safetensors;
 pub mod tensors;
 
 use std::io::Write as _;

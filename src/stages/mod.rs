@@ -25,12 +25,16 @@ mod openp5;
 mod pairs;
 mod phase_1;
 mod phase_2;
+mod pretrained_encoder;
+mod pretrained_files;
+mod pretrained_language_model;
 mod prompts;
 mod rank;
 mod ranking_table;
 #[cfg(test)]
 mod ranking_tests;
 mod registry;
+mod sentences;
 mod split;
 mod statistics;
 mod table;

@@ -16,6 +16,8 @@ use super::openp5::OpenP5;
 use super::pairs::Pairs;
 use super::phase_1::Phase1Stage;
 use super::phase_2::Phase2;
+use super::pretrained_encoder::PretrainedEncoder;
+use super::pretrained_language_model::PretrainedLanguageModel;
 use super::prompts::PromptsStage;
 use super::rank::Rank;
 use super::ranking_table::RankingTable;
@@ -34,12 +36,14 @@ const REGISTRY: &[Kind] = &[
     Kind::of::<FitBpr>(),
     Kind::of::<FitSasrec>(),
     Kind::of::<FitEncoder>(),
+    Kind::of::<PretrainedEncoder>(),
     Kind::of::<EmbedText>(),
     Kind::of::<Combine>(),
     Kind::of::<Pairs>(),
     Kind::of::<Tasks>(),
     Kind::of::<TrainTokenizer>(),
     Kind::of::<Backbone>(),
+    Kind::of::<PretrainedLanguageModel>(),
     Kind::of::<Phase1Stage>(),
     Kind::of::<Phase2>(),
     Kind::of::<Generate>(),

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod artifacts;
 mod baselines;
 mod cache;
 mod cache_care;
@@ -18,6 +19,8 @@ mod log;
 mod mutations;
 mod openp5;
 mod planner;
+mod pretrained;
+mod pretrained_stages;
 mod resume;
 mod run;
 mod schedule;
