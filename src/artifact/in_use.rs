@@ -37,8 +37,26 @@ struct Inner {
     /// Locked by this process.
     list: fs_err::File,
     known: BTreeSet<Hash>,
+    /// Of `known`, what is not in the list yet.
+    unwritten: String,
+    /// The gate is held for many lookups.
+    many: bool,
     /// Bytes of new artifacts.
     grown: u64,
+}
+
+/// See [`super::Store::many_looks`].
+#[derive(Debug)]
+pub struct ManyLooks<'a>(&'a InUse);
+
+impl Drop for ManyLooks<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.inner();
+        inner.note();
+        if std::mem::replace(&mut inner.many, false) {
+            let _ = inner.gate.file().unlock();
+        }
+    }
 }
 
 impl InUse {
@@ -58,6 +76,8 @@ impl InUse {
                 gate,
                 list,
                 known: BTreeSet::new(),
+                unwritten: String::new(),
+                many: false,
                 grown: 0,
             }),
         })
@@ -80,13 +100,20 @@ impl InUse {
         if inner.known.contains(key) {
             return look();
         }
-        let locked = inner.gate.file().lock_shared().is_ok();
+        let locked = !inner.many && inner.gate.file().lock_shared().is_ok();
         let thing = look();
         inner.add(&found(&thing));
         if locked {
             let _ = inner.gate.file().unlock();
         }
         thing
+    }
+
+    /// Holds the gate for many lookups, which are noted together at the end: no sweep can come in between.
+    pub(super) fn many_looks(&self) -> ManyLooks<'_> {
+        let mut inner = self.inner();
+        inner.many = !inner.many && inner.gate.file().lock_shared().is_ok();
+        ManyLooks(self)
     }
 
     /// Makes a hash safe from sweeps.
@@ -107,15 +134,23 @@ impl InUse {
 
 impl Inner {
     fn add(&mut self, hashes: &[Hash]) {
-        let mut text = String::new();
         for hash in hashes {
             if self.known.insert(*hash) {
-                text.push_str(&hash.hex());
-                text.push('\n');
+                self.unwritten.push_str(&hash.hex());
+                self.unwritten.push('\n');
             }
         }
-        if !text.is_empty() {
-            let _ = self.list.write_all(text.as_bytes());
+        // Where the gate cannot be had, a note at once is the best that can be done.
+        if !self.many {
+            self.note();
+        }
+    }
+
+    /// Writes what is not in the list yet.
+    fn note(&mut self) {
+        if !self.unwritten.is_empty() {
+            let _ = self.list.write_all(self.unwritten.as_bytes());
+            self.unwritten.clear();
         }
     }
 }

@@ -27,6 +27,7 @@
 //! found or made. A record goes before its output, each by a rename: what is there is whole, also after a crash. When a
 //! result was last used is the time of modification of its record, noted at most once a day.
 
+mod ahead;
 mod audit;
 mod error;
 mod eviction;
@@ -47,9 +48,11 @@ mod sweep;
 #[cfg(test)]
 mod testing;
 
+pub use ahead::Ahead;
 pub use audit::{Audit, AuditProgress, Finding};
 pub use error::StoreError;
 pub use eviction::{Decision, Kept, Need, Needs, Removal, Why, own_part};
+pub use in_use::ManyLooks;
 pub use inventory::{Cached, Inventory, Thing};
 pub use last::LastKeys;
 pub use limits::{Limit, Limits, SetLimits};

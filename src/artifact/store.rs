@@ -1,6 +1,7 @@
 //! The store: look up, begin, commit.
 
-use super::in_use::InUse;
+use super::ahead::Ahead;
+use super::in_use::{InUse, ManyLooks};
 use super::{Damage, KeyLock, LastKeys, Lookup, Record, StoreError, leftovers, object, records};
 use crate::clock;
 use crate::key::{FileHashes, Hash};
@@ -148,7 +149,30 @@ impl Store {
 
     /// Looks for the record of a key. Where this process entered, what is found counts as used.
     pub fn look(&self, key: &Hash) -> Lookup {
-        let look = || records::look(&self.root, key);
+        self.look_by(key, || records::look(&self.root, key))
+    }
+
+    /// Begins to read the records of `keys`, in the order in which [`Store::look_ahead`] will ask for them.
+    pub fn read_ahead(&self, keys: Vec<Hash>) -> Option<Ahead> {
+        Ahead::start(&self.root, keys)
+    }
+
+    /// As [`Store::look`], with the record that was read ahead where there is one. It may be older than the call by as
+    /// much: a caller that waited for a change has to look.
+    pub fn look_ahead(&self, key: &Hash, ahead: &Ahead) -> Lookup {
+        self.look_by(key, || {
+            ahead
+                .take(key)
+                .map_or_else(|| records::look(&self.root, key), Lookup::Found)
+        })
+    }
+
+    /// While the guard lives, lookups of this process share one lock and one note, and sweeps of others wait.
+    pub fn many_looks(&self) -> Option<ManyLooks<'_>> {
+        self.in_use.as_deref().map(InUse::many_looks)
+    }
+
+    fn look_by(&self, key: &Hash, look: impl FnOnce() -> Lookup) -> Lookup {
         let Some(in_use) = &self.in_use else {
             return look();
         };

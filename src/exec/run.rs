@@ -258,10 +258,13 @@ impl Loop<'_> {
         loop {
             self.listen_to_signals(signals);
             while !to_judge.is_empty() {
+                let store = self.site.store;
+                let _many = store.many_looks();
                 for index in std::mem::take(&mut to_judge) {
                     self.judge(index, &mut to_judge)?;
                 }
             }
+            self.planner.stop_reading_ahead();
             to_judge = self.start_ready()?;
             if !to_judge.is_empty() {
                 continue;

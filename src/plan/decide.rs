@@ -1,7 +1,7 @@
 //! The verdict on one stage.
 
 use super::{Before, Cause, PlanError, Verdict};
-use crate::artifact::{Damage, LastKeys, Lookup, Record, Store, StoreError};
+use crate::artifact::{Ahead, Damage, LastKeys, Lookup, Record, Store, StoreError};
 use crate::clock;
 use crate::key::{FileError, FileHashes, Fingerprint, Hash, InputHash, Sighting, difference};
 use crate::spec::{Pipeline, StageSpec};
@@ -33,6 +33,8 @@ pub struct Planner<'a> {
     project: &'a Path,
     files: FileHashes,
     last: LastKeys,
+    /// Records of last successes, while the first verdicts are made.
+    ahead: Option<Ahead>,
     /// What this planner saw of files: each is looked at once, however many stages read it.
     seen: BTreeMap<PathBuf, Sighting>,
     /// Keys of artifacts that were read and found damaged although nothing showed at a glance.
@@ -61,6 +63,11 @@ impl<'a> Planner<'a> {
     pub fn new(pipeline: &'a Pipeline, store: &'a Store, project: &'a Path) -> Self {
         let files = store.file_hashes();
         let last = store.last_keys(&pipeline.name);
+        let keys = pipeline
+            .stages
+            .iter()
+            .filter_map(|stage| last.get(&stage.id));
+        let ahead = store.read_ahead(keys.collect());
         let mut notices = Vec::new();
         if files.was_damaged() {
             let text = "`files.json` was corrupt: every source file is hashed anew";
@@ -79,6 +86,7 @@ impl<'a> Planner<'a> {
             project,
             files,
             last,
+            ahead,
             seen: BTreeMap::new(),
             damaged: BTreeSet::new(),
             claims: BTreeMap::new(),
@@ -86,6 +94,11 @@ impl<'a> Planner<'a> {
             followers: BTreeMap::new(),
             notices,
         }
+    }
+
+    /// What was read ahead grows old: called when the first verdicts are made and others may have changed the cache since.
+    pub fn stop_reading_ahead(&mut self) {
+        self.ahead = None;
     }
 
     /// Judges the stage at a position, of which perhaps not all inputs are there. `inputs` are the positions of the stages
@@ -160,7 +173,11 @@ impl<'a> Planner<'a> {
         let stage = &self.pipeline.stages[index];
         let key = fingerprint.key();
         let mut claims = vec![Claim::Key(key)];
-        let damage = match self.store.look(&key) {
+        let lookup = match &self.ahead {
+            Some(ahead) => self.store.look_ahead(&key, ahead),
+            None => self.store.look(&key),
+        };
+        let damage = match lookup {
             Lookup::Missing => None,
             Lookup::Damaged => Some(Damage::Record),
             Lookup::Found(record) => match self.damage(&record)? {
