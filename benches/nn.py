@@ -6,8 +6,10 @@
     python3 benches/nn.py encoder llama --rounds 12 --json out.json
 
 Builds `benches/nn` with `cargo bench`, starts it and this file as two processes for each case, and lets them take
-turns, one round each: other programs' load falls on both. The least round counts. Each process tells its peak
-memory and what it held before the model was made. Where both compute the same function (all cases but `qformer`,
+turns, one round each: other programs' load falls on both. The least round counts. The processor time of both is
+taken, too: with `--threads 1`, where nobody waits for anybody, it says what the work costs even on a busy machine.
+Start it with `nice` or not at all: both sides must have one priority. Each process tells its peak memory and what it
+held before the model was made. Where both compute the same function (all cases but `qformer`,
 which draws its negatives and dropout), the program starts PyTorch from its own weights and data, and the losses of
 every step, or the ids written, are compared.
 
@@ -29,7 +31,6 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / "target" / "bench-venv"
 CASES = ["encoder", "qformer", "llama", "llama-frozen", "greedy", "sgemm"]
 PACKAGES = ["torch", "transformers", "safetensors", "numpy"]
-THREADS = 2
 PROMPT, NEW, BATCH = 64, 64, 16
 
 
@@ -73,11 +74,11 @@ def memory(label):
     raise SystemExit("the system does not tell memory")
 
 
-def answer(case, folder):
+def answer(case, folder, threads):
     """The counterpart of the program's `case`: the same requests on standard input, the same replies."""
     import torch
 
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(int(threads))
     torch.manual_seed(0)
     before = memory("VmRSS:")
     run, numbers = torch_case(torch, case, Path(folder))
@@ -384,11 +385,11 @@ def qformer(torch):
 class Side:
     """A process that answers requests."""
 
-    def __init__(self, command):
-        threads = {"OMP_NUM_THREADS": str(THREADS), "MKL_NUM_THREADS": str(THREADS), "TOKENIZERS_PARALLELISM": "false"}
-        environment = {**os.environ, **threads, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    def __init__(self, command, threads):
+        counts = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+        environment = {**os.environ, **counts, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
         self.process = subprocess.Popen(
-            [str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [str(word) for word in [*command, threads]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
         self.numbers = int(self.reply().split()[1])
 
@@ -403,6 +404,11 @@ class Side:
         self.process.stdin.flush()
         head, _, rest = self.reply().partition(" ")
         return float(head), rest
+
+    def cpu(self):
+        """Processor seconds of all threads so far."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     def close(self):
         self.process.stdin.close()
@@ -422,38 +428,42 @@ def compare(case, ours, theirs):
     return f"losses of {len(ours)} steps within {worst:.0e}"
 
 
-def measure(case, program, python, rounds):
+def measure(case, program, python, rounds, threads):
     with tempfile.TemporaryDirectory() as folder:
-        ours = Side([program, "case", case, folder])
-        theirs = Side([python, __file__, "--answer", case, folder])
+        ours = Side([program, "case", case, folder], threads)
+        theirs = Side([python, __file__, "--answer", case, folder], threads)
         if ours.numbers != theirs.numbers:
             sys.exit(f"{case}: the models have {ours.numbers} and {theirs.numbers} parameters")
-        times, results = ([], []), ([], [])
+        times, cpus, results = ([], []), ([], []), ([], [])
         for _ in range(rounds):
-            for side, seconds, said in zip((ours, theirs), times, results):
+            for side, seconds, cpu, said in zip((ours, theirs), times, cpus, results):
+                before = side.cpu()
                 took, result = side.ask("run")
                 seconds.append(took)
+                cpu.append(side.cpu() - before)
                 said.append(result)
         row = {"case": case, "parameters": ours.numbers, "flops": flops(case), "agreement": compare(case, *results)}
-        for name, side, seconds in zip(("ours", "torch"), (ours, theirs), times):
+        for name, side, seconds, cpu in zip(("ours", "torch"), (ours, theirs), times, cpus):
             peak, before = side.ask("peak")
-            row[name] = {"seconds": min(seconds), "rounds": seconds, "peak_mb": peak, "before_mb": float(before)}
+            row[name] = {"seconds": min(seconds), "cpu_s": min(cpu), "rounds": seconds, "peak_mb": peak, "before_mb": float(before)}
             side.close()
         row["ratio"] = row["torch"]["seconds"] / row["ours"]["seconds"]
+        row["cpu_ratio"] = row["torch"]["cpu_s"] / row["ours"]["cpu_s"]
         return row
 
 
 def report(rows):
     peak = next((row["flops"] / min(row["ours"]["seconds"], row["torch"]["seconds"]) for row in rows if row["case"] == "sgemm"), None)
-    print("| case | ilm-pipe | PyTorch | ratio | GFLOP/s, both | memory of the steps, both | peak, both | |")
-    print("|---|---:|---:|---:|---:|---:|---:|---|")
+    print("| case | ilm-pipe | PyTorch | ratio | processor time, both | ratio | GFLOP/s, both | memory of the steps, both | peak, both | |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---|")
     for row in rows:
         ours, theirs = row["ours"], row["torch"]
         rates = [row["flops"] / side["seconds"] / 1e9 for side in (ours, theirs)]
         steps = [side["peak_mb"] - side["before_mb"] for side in (ours, theirs)]
         unit = [f"{BATCH * NEW / s['seconds']:.0f} tokens/s" if row["case"] == "greedy" else f"{s['seconds'] * 1e3:.1f} ms" for s in (ours, theirs)]
         print(
-            f"| {row['case']} | {unit[0]} | {unit[1]} | **{row['ratio']:.2f}** | {rates[0]:.0f}, {rates[1]:.0f} |"
+            f"| {row['case']} | {unit[0]} | {unit[1]} | **{row['ratio']:.2f}** |"
+            f" {ours['cpu_s'] * 1e3:.0f}, {theirs['cpu_s'] * 1e3:.0f} ms | {row['cpu_ratio']:.2f} | {rates[0]:.0f}, {rates[1]:.0f} |"
             f" {steps[0]:.0f}, {steps[1]:.0f} MB | {ours['peak_mb']:.0f}, {theirs['peak_mb']:.0f} MB | {row['agreement']} |"
         )
     if peak:
@@ -475,7 +485,8 @@ def main():
     parser.add_argument("--python", type=Path, default=VENV / "bin" / "python", help="an interpreter that has the peers")
     parser.add_argument("--program", type=Path, help="a built benches/nn (default: build it)")
     parser.add_argument("--json", type=Path, help="also write every figure here")
-    parser.add_argument("--answer", nargs=2, metavar=("CASE", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=2, help="of each side (2)")
+    parser.add_argument("--answer", nargs=3, metavar=("CASE", "FOLDER", "THREADS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.answer:
         return answer(*options.answer)
@@ -490,9 +501,9 @@ def main():
     rows = []
     for case in options.cases or CASES:
         print(f"{case} …", file=sys.stderr, flush=True)
-        rows.append(measure(case, program, options.python, options.rounds))
+        rows.append(measure(case, program, options.python, options.rounds, options.threads))
         if options.json:
-            machine = {"processor": platform.processor(), "cores": os.cpu_count(), "threads": THREADS}
+            machine = {"processor": platform.processor(), "cores": os.cpu_count(), "threads": options.threads}
             options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
     report(rows)
     return 0

@@ -18,7 +18,14 @@ use std::path::Path;
 pub type Failure = Box<dyn std::error::Error>;
 
 /// The cases, in the order of the table.
-pub const NAMES: [&str; 6] = ["encoder", "qformer", "llama", "llama-frozen", "greedy", "sgemm"];
+pub const NAMES: [&str; 6] = [
+    "encoder",
+    "qformer",
+    "llama",
+    "llama-frozen",
+    "greedy",
+    "sgemm",
+];
 
 const ENCODER: AttentionShape = AttentionShape {
     batch: 32,
@@ -105,9 +112,7 @@ fn random(count: usize, label: &str) -> Vec<f32> {
 
 fn ids(count: usize, below: usize, label: &str) -> Vec<u32> {
     let mut rng = Seed::new(1).child(label).rng();
-    (0..count)
-        .map(|_| rng.gen_range(4..below as u32))
-        .collect()
+    (0..count).map(|_| rng.gen_range(4..below as u32)).collect()
 }
 
 /// Leaves numbers where the peer reads them, as little-endian bytes.
@@ -164,7 +169,15 @@ fn qformer() -> Result<Case, Failure> {
         held_out: false,
     });
     let pairs = PairSet::new((0..count as u32).map(|i| (i, (i * 7 + 1) % count as u32, false)));
-    let data = Phase1Data::new(items, none, texts.collect(), pairs, PairSet::default(), 0, 3)?;
+    let data = Phase1Data::new(
+        items,
+        none,
+        texts.collect(),
+        pairs,
+        PairSet::default(),
+        0,
+        3,
+    )?;
     let settings = Phase1Config {
         losses: vec![Loss::Itc, Loss::Itm, Loss::Itg, Loss::Iic],
         weights: LossWeights::default(),
@@ -215,7 +228,10 @@ fn llama(folder: &Path) -> Result<Case, Failure> {
     let model = Llama::new(&Cpu::default(), &config, Seed::new(6))?;
     model.save(folder)?;
     let n = LLAMA_BATCH.0 * LLAMA_BATCH.1;
-    let (inputs, next) = (ids(n, config.vocab_size, "in"), ids(n, config.vocab_size, "next"));
+    let (inputs, next) = (
+        ids(n, config.vocab_size, "in"),
+        ids(n, config.vocab_size, "next"),
+    );
     leave(folder, "inputs.u32", &inputs, u32::to_le_bytes)?;
     leave(folder, "targets.u32", &next, u32::to_le_bytes)?;
     let targets: Vec<Option<u32>> = next.into_iter().map(Some).collect();
@@ -290,9 +306,8 @@ fn most_likely(logits: &[f32]) -> u32 {
 /// One large product: what the machine can do.
 fn sgemm() -> Result<Case, Failure> {
     let device = Cpu::default();
-    let square = |label: &str| {
-        Matrix::constant(&device, random(SQUARE * SQUARE, label), (SQUARE, SQUARE))
-    };
+    let square =
+        |label: &str| Matrix::constant(&device, random(SQUARE * SQUARE, label), (SQUARE, SQUARE));
     let (a, b) = (square("a")?, square("b")?);
     Ok(Case {
         round: Box::new(move || {

@@ -1,7 +1,7 @@
 //! Speed and memory of the neural core.
 //!
 //! `cargo bench --bench nn` times every case here alone; `benches/nn.py` runs each beside PyTorch, step by step in turns. A case runs in a
-//! process of its own (`nn case NAME FOLDER`), so that its peak memory is its own: it leaves its weights and data in FOLDER, prints
+//! process of its own (`nn case NAME FOLDER THREADS`), so that its peak memory is its own: it leaves its weights and data in FOLDER, prints
 //! `ready`, and then answers lines on standard input: `run` with the seconds and the result of one round, `peak` with its memory.
 #![expect(
     clippy::print_stdout,
@@ -18,7 +18,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-/// Threads of every measurement, here and in PyTorch.
+/// Threads of a case that runs alone.
 const THREADS: usize = 2;
 /// Rounds of a case that runs alone; the least counts.
 const ROUNDS: usize = 7;
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = match words[..] {
-        ["case", name, folder] => answer(name, Path::new(folder)),
+        ["case", name, folder, threads] => answer(name, Path::new(folder), threads),
         ["list"] => {
             println!("{}", cases::NAMES.join("\n"));
             Ok(())
@@ -48,8 +48,8 @@ fn main() -> ExitCode {
 }
 
 /// One case, told what to do by lines on standard input.
-fn answer(name: &str, folder: &Path) -> Result<(), Failure> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(THREADS);
+fn answer(name: &str, folder: &Path, threads: &str) -> Result<(), Failure> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.parse()?);
     pool.build_global()?;
     let before = memory("VmRSS:")?;
     let mut case = Case::new(name, folder)?;
@@ -95,12 +95,18 @@ fn all_alone(words: &[&str]) -> Result<(), Failure> {
         let mut worker = Command::new(std::env::current_exe()?)
             .args(["case", name])
             .arg(folder.path())
+            .arg(THREADS.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let mut ask = worker.stdin.take().ok_or("no pipe")?;
         let mut lines = std::io::BufReader::new(worker.stdout.take().ok_or("no pipe")?).lines();
-        let mut reply = || lines.next().ok_or("the case ended early")?.map_err(Failure::from);
+        let mut reply = || {
+            lines
+                .next()
+                .ok_or("the case ended early")?
+                .map_err(Failure::from)
+        };
         reply()?;
         let mut least = f64::INFINITY;
         for _ in 0..ROUNDS {
