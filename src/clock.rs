@@ -63,11 +63,44 @@ fn shifted_by<T>(nanoseconds: i128, f: impl FnOnce() -> T) -> T {
     result
 }
 
+/// A time as the system's file functions take it.
+pub fn file_time(since_epoch_ns: i128) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(u64::try_from(since_epoch_ns).unwrap_or(0))
+}
+
+/// How long ago something was, for people: `40 s`, `12 min`, `5 h`, `3 d`.
+pub fn ago(seconds: f64) -> String {
+    let seconds = seconds.max(0.0);
+    if seconds < 60.0 {
+        format!("{seconds:.0} s")
+    } else if seconds < 3600.0 {
+        format!("{:.0} min", seconds / 60.0)
+    } else if seconds < 48.0 * 3600.0 {
+        format!("{:.0} h", seconds / 3600.0)
+    } else {
+        format!("{:.0} d", seconds / 86400.0)
+    }
+}
+
 /// A time as `2026-11-23T06:00:00Z`.
 pub fn timestamp(since_epoch_ns: i128) -> String {
     jiff::Timestamp::from_nanosecond(since_epoch_ns)
         .map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
         .unwrap_or_default()
+}
+
+/// A time as `2026-11-23T06:00:00.123456Z`.
+pub fn precise_timestamp(since_epoch_ns: i128) -> String {
+    jiff::Timestamp::from_nanosecond(since_epoch_ns)
+        .map(|time| time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
+        .unwrap_or_default()
+}
+
+/// Reads what [`timestamp`] or [`precise_timestamp`] wrote, in nanoseconds since 1970 UTC.
+pub fn parse_timestamp(text: &str) -> Option<i128> {
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .map(jiff::Timestamp::as_nanosecond)
 }
 
 /// A duration for people: `0.42 s`, `12.3 s`, `4 min 05 s`, `1 h 02 min`.
@@ -110,7 +143,21 @@ mod tests {
     }
 
     #[test]
+    fn ages_read_well() {
+        let text: Vec<String> = [-1.0, 40.0, 720.0, 18_000.0, 260_000.0]
+            .iter()
+            .map(|&seconds| ago(seconds))
+            .collect();
+        assert_eq!(text, ["0 s", "40 s", "12 min", "5 h", "3 d"]);
+    }
+
+    #[test]
     fn timestamps_are_utc() {
         assert_eq!(timestamp(0), "1970-01-01T00:00:00Z");
+        let text = precise_timestamp(1_234_567_000);
+        assert_eq!(text, "1970-01-01T00:00:01.234567Z");
+        assert_eq!(parse_timestamp(&text), Some(1_234_567_000));
+        assert_eq!(parse_timestamp("1970-01-01T00:00:01Z"), Some(1_000_000_000));
+        assert_eq!(parse_timestamp("yesterday"), None);
     }
 }

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`seed`] [`clock`] [`progress`] [`formats`] [`machine`] | leaves: seeds, time, reports, file formats, this machine |
 //! | [`fetch`] | data sets and models from their official places |
-//! | [`data`] [`cf`] [`text`] [`pairs`] [`tasks`] [`openp5`] [`nn`] [`eval`] [`tables`] | the domain: knows no pipeline |
+//! | [`data`] [`cf`] [`text`] [`pairs`] [`tasks`] [`openp5`] [`nn`] [`eval`] [`recommend`] [`tables`] | the domain: knows no pipeline |
 //! | [`stages`] | the kinds of stage: parameters, ports, code |
 //! | [`spec`] | the TOML a person writes, typed |
 //! | [`graph`] | what depends on what |
@@ -16,6 +16,7 @@
 //! | [`artifact`] | the cache on disk |
 //! | [`plan`] | fresh or dirty, and why |
 //! | [`exec`] | worker processes and their schedule |
+//! | [`history`] | runs that are over: read back, compared, traced |
 //! | [`report`] | what people and logs see of a run |
 //! | [`cli`] [`commands`] | the program |
 
@@ -30,6 +31,7 @@ pub mod exec;
 pub mod fetch;
 pub mod formats;
 pub mod graph;
+pub mod history;
 pub mod key;
 pub mod machine;
 pub mod nn;
@@ -37,6 +39,7 @@ pub mod openp5;
 pub mod pairs;
 pub mod plan;
 pub mod progress;
+pub mod recommend;
 pub mod report;
 pub mod seed;
 pub mod spec;

@@ -26,6 +26,11 @@ pub enum Report {
         /// The value.
         value: f64,
     },
+    /// How much memory the process that runs the stage has resident. Work itself does not report it.
+    Memory {
+        /// Bytes.
+        resident: u64,
+    },
     /// A sentence for the stage's log.
     Note {
         /// The sentence.

@@ -4,12 +4,17 @@
 //! program's own tests run the same functions on mutations of the same inputs (`tests/it/mutations.rs`), so this file
 //! must not need the fuzzer.
 
-use ilm_pipe::data::raw::{MovieLens, Reading, TagConfig};
-use ilm_pipe::data::{Catalog, Filter};
+use ilm_pipe::data::raw::{
+    Input, MovieLens, OnError, Reading, TagConfig, TagFiles, add_tags, amazon, openp5,
+};
+use ilm_pipe::data::{Catalog, DataError, Filter, RawCatalog};
+use ilm_pipe::formats::archive::Archive;
+use ilm_pipe::formats::gguf;
+use ilm_pipe::nn::models::llama::LlamaConfig;
 use ilm_pipe::progress::Silent;
 use ilm_pipe::spec::{self, LoadOptions};
 use ilm_pipe::stages;
-use std::cell::OnceCell;
+use ilm_pipe::text;
 use std::io;
 use std::path::Path;
 
@@ -17,7 +22,13 @@ use std::path::Path;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: &[Target] = &[("pipeline", pipeline), ("movielens", movielens)];
+pub const TARGETS: &[Target] = &[
+    ("pipeline", pipeline),
+    ("movielens", movielens),
+    ("amazon", amazon),
+    ("openp5", openp5),
+    ("weights", weights),
+];
 
 /// Stands between the files of an input.
 pub const NEXT_FILE: u8 = 0x1e;
@@ -82,58 +93,133 @@ pub fn pipeline(data: &[u8]) {
     }
 }
 
+/// The policy of a file's wrong lines, and the files after the first byte.
+fn files(data: &[u8]) -> Option<(u8, OnError, impl Iterator<Item = &[u8]>)> {
+    let (&choice, rest) = data.split_first()?;
+    let on_error = if choice & 0x80 == 0 {
+        OnError::Fail
+    } else {
+        OnError::Skip
+    };
+    let files = rest.split(|&byte| byte == NEXT_FILE);
+    Some((choice & 0x7f, on_error, files))
+}
+
+/// What reads must be usable, and what does not must say why.
+fn use_up(read: Result<RawCatalog, DataError>) {
+    match read {
+        Err(error) => assert!(!error.to_string().is_empty()),
+        Ok(raw) => {
+            let filter = Filter {
+                min_rating: 1.0,
+                min_interactions: 2,
+            };
+            if let Ok(catalog) = Catalog::new(raw, filter) {
+                catalog.summary();
+            }
+        }
+    }
+}
+
 /// Reads a MovieLens data set and filters it. The first byte chooses the format; then ratings, films, and for CSV the tags
 /// and the two files of the tag genome.
 pub fn movielens(data: &[u8]) {
-    let Some((&choice, rest)) = data.split_first() else {
+    let Some((choice, on_error, mut files)) = files(data) else {
         return;
     };
     let format = MovieLens::ALL[usize::from(choice) % MovieLens::ALL.len()];
-    let tags = TagConfig {
+    let mut next = |name| files.next().map(|bytes| Input::bytes(name, bytes));
+    let (Some(ratings), Some(films)) = (next("ratings"), next("films")) else {
+        return;
+    };
+    let tags = TagFiles {
+        user_tags: next("tags"),
+        genome_scores: next("genome-scores"),
+        genome_tags: next("genome-tags"),
+    };
+    let config = TagConfig {
         max_tags: 4,
         min_relevance: 0.5,
     };
-    let names = format.required().into_iter();
-    let names = names.chain(format.optional(tags).iter().copied());
-    in_folder(
-        names.zip(rest.split(|&byte| byte == NEXT_FILE)),
-        |folder| match format.read(folder, tags, &Reading::strict(&Silent)) {
-            Err(error) => assert!(!error.to_string().is_empty()),
-            Ok(raw) => {
-                let filter = Filter {
-                    min_rating: 1.0,
-                    min_interactions: 2,
-                };
-                if let Ok(catalog) = Catalog::new(raw, filter) {
-                    catalog.summary();
-                }
-            }
-        },
-    );
+    let reading = Reading::new(on_error, &Silent);
+    use_up(format.parse(ratings, films, &reading).and_then(|mut raw| {
+        add_tags(&mut raw.films, tags, config, Path::new("films"), &reading)?;
+        Ok(raw)
+    }));
 }
 
-/// Writes files to a folder in memory and hands it on.
-pub fn in_folder<'a>(
-    files: impl Iterator<Item = (&'static str, &'a [u8])>,
-    read: impl FnOnce(&Path),
-) {
-    thread_local! {
-        static FOLDER: OnceCell<tempfile::TempDir> = const { OnceCell::new() };
+/// Reads Amazon reviews (JSON or Python literals) or ratings, and metadata where there is a second file.
+pub fn amazon(data: &[u8]) {
+    let Some((choice, on_error, mut files)) = files(data) else {
+        return;
+    };
+    let parse = if choice % 2 == 0 {
+        amazon::parse_review
+    } else {
+        amazon::parse_rating
+    };
+    let Some(reviews) = files.next() else { return };
+    let metadata = files.next().map(|bytes| Input::bytes("meta", bytes));
+    let reading = Reading::new(on_error, &Silent);
+    let reviews = Input::bytes("reviews", reviews);
+    use_up(amazon::read(reviews, parse, metadata, &reading));
+}
+
+/// Reads the files of OpenP5: sequences, items' texts, an index, prompts.
+pub fn openp5(data: &[u8]) {
+    let Some((_, on_error, mut files)) = files(data) else {
+        return;
+    };
+    let mut next = |name| files.next().map(|bytes| Input::bytes(name, bytes));
+    let reading = Reading::new(on_error, &Silent);
+    let Some(sequences) = next("sequences") else {
+        return;
+    };
+    use_up(openp5::read_catalog(
+        sequences,
+        next("attributes"),
+        &reading,
+    ));
+    if let Some(Err(error)) = next("index").map(|input| openp5::read_index(input, &reading)) {
+        assert!(!error.to_string().is_empty());
     }
-    FOLDER.with(|cell| {
-        let folder = cell
-            .get_or_init(|| {
-                tempfile::tempdir_in("/dev/shm")
-                    .or_else(|_| tempfile::tempdir())
-                    .expect("a folder")
-            })
-            .path();
-        for entry in fs_err::read_dir(folder).expect("a folder").flatten() {
-            fs_err::remove_file(entry.path()).expect("removed");
-        }
-        for (name, content) in files {
-            fs_err::write(folder.join(name), content).expect("written");
-        }
-        read(folder);
+    if let Some(Err(error)) = next("prompts").map(|input| openp5::read_prompts(input, &reading)) {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+/// Opens weights and reads every array, and what a GGUF file says of its model and its tokenizer. The first byte chooses the format.
+pub fn weights(data: &[u8]) {
+    let Some((&choice, rest)) = data.split_first() else {
+        return;
+    };
+    let ending = ["safetensors", "gguf"][usize::from(choice) % 2];
+    let place = tempfile::Builder::new()
+        .suffix(&format!(".{ending}"))
+        .tempfile_in("/dev/shm");
+    let place = place.or_else(|_| {
+        tempfile::Builder::new()
+            .suffix(&format!(".{ending}"))
+            .tempfile()
     });
+    let path = place.expect("a file").into_temp_path();
+    fs_err::write(&path, rest).expect("written");
+    match Archive::open(&path) {
+        Err(error) => assert!(!error.to_string().is_empty()),
+        Ok(archive) => {
+            for (name, entry) in archive.entries() {
+                if let Ok(array) = archive.read(name) {
+                    assert_eq!(array.shape, entry.shape);
+                }
+            }
+        }
+    }
+    if let Ok(file) = gguf::open(&path) {
+        if let Err(error) = LlamaConfig::from_gguf(&file) {
+            assert!(!error.to_string().is_empty());
+        }
+        if let Err(error) = text::gguf::tokenizer(&file) {
+            assert!(!error.to_string().is_empty());
+        }
+    }
 }

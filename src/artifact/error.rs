@@ -28,6 +28,14 @@ pub enum StoreError {
         /// What is wrong.
         damage: super::Damage,
     },
+    /// The limits that were kept for this cache cannot be read.
+    #[error("`{}` is not as `ilm-pipe cache limits` wrote it: {what}", path.display())]
+    Limits {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// A file name that is not UTF-8.
     #[error("`{}` is not a UTF-8 file name", path.display())]
     Name {
@@ -46,6 +54,7 @@ impl StoreError {
                 "a stage must leave at least one file in its output folder, which is `$ILM_OUTPUT` for a command",
             ),
             Self::Damaged { .. } => Some("`ilm-pipe run` makes it anew"),
+            Self::Limits { .. } => Some("write the limits anew with `ilm-pipe cache limits`"),
             Self::Name { .. } => {
                 Some("names of files are part of an artifact's hash and must be UTF-8")
             }

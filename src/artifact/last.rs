@@ -40,6 +40,36 @@ fn file_name(text: &str) -> String {
     })
 }
 
+/// Reads what [`file_name`] wrote.
+fn plain_name(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            let digits = std::str::from_utf8(&digits).ok()?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// The files of all pipelines, sorted by file name, each with the pipeline's name.
+pub(super) fn list(root: &Path, aside: &Path) -> Result<Vec<(String, LastKeys)>, StoreError> {
+    let mut all = Vec::new();
+    for path in super::folder::entries(root)? {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.and_then(|name| plain_name(name.strip_suffix(".jsonl")?));
+        if let Some(pipeline) = name {
+            let keys = LastKeys::load(root, aside, &pipeline);
+            all.push((pipeline, keys));
+        }
+    }
+    Ok(all)
+}
+
 fn hex(digit: u8) -> char {
     char::from_digit(u32::from(digit), 16).unwrap_or('0')
 }
@@ -78,6 +108,11 @@ impl LastKeys {
             damaged,
             file: None,
         }
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// How many lines are not as they were written.
@@ -155,6 +190,14 @@ mod tests {
         let fingerprint: Fingerprint =
             serde_json::from_value(serde_json::json!({ "x": text })).unwrap();
         fingerprint.key()
+    }
+
+    #[test]
+    fn names_of_pipelines_read_back() {
+        for name in ["cf", "a/b c%41ä", ""] {
+            assert_eq!(plain_name(&file_name(name)).as_deref(), Some(name));
+        }
+        assert_eq!(plain_name("a%4"), None);
     }
 
     #[test]

@@ -95,29 +95,71 @@ fn end_programs(output: &Path) {
     let wanted = [b"ILM_OUTPUT=", output.as_os_str().as_bytes()].concat();
     let watch = Stopwatch::start();
     loop {
-        let found = told(&wanted);
-        if found.is_empty() || watch.elapsed() > PATIENCE {
-            return;
+        let mut left = false;
+        for process in processes() {
+            match environment(process) {
+                Environment::Known(text) => {
+                    if text.split(|&byte| byte == 0).any(|line| line == wanted) {
+                        left = true;
+                        kill(process);
+                    }
+                }
+                Environment::NotYet => left = true,
+                Environment::Foreign => {}
+            }
         }
-        for process in found {
-            kill(process);
+        if !left || watch.elapsed() > PATIENCE {
+            return;
         }
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// The processes with this entry in their environment. Without `/proc` (not Linux) there are none.
-fn told(wanted: &[u8]) -> Vec<i32> {
+/// The numbers of all processes. Without `/proc` (not Linux) there are none.
+fn processes() -> impl Iterator<Item = i32> {
     fs_err::read_dir("/proc")
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|entry| {
-            fs_err::read(entry.path().join("environ"))
-                .is_ok_and(|text| text.split(|&byte| byte == 0).any(|line| line == wanted))
-        })
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
+}
+
+/// What is known of the environment of a process.
+enum Environment {
+    /// Its entries, each ended by a zero.
+    Known(Vec<u8>),
+    /// The system is just loading its program: it will have one.
+    NotYet,
+    /// It is gone, it belongs to another user, or it is a part of the system.
+    Foreign,
+}
+
+fn environment(process: i32) -> Environment {
+    let read = |name: &str| fs_err::read(format!("/proc/{process}/{name}"));
+    match read("environ") {
+        Err(_) => Environment::Foreign,
+        Ok(text) if !text.is_empty() => Environment::Known(text),
+        Ok(_) => match read("stat") {
+            Ok(stat) if is_loading(&stat) => Environment::NotYet,
+            _ => Environment::Foreign,
+        },
+    }
+}
+
+/// Whether a process has memory but no environment yet. Both fields are zero for a thread of the kernel and for a
+/// process that ended; an environment that is empty on purpose has a place all the same. Fields: `man 5 proc_pid_stat`.
+fn is_loading(stat: &[u8]) -> bool {
+    /// The name of the program is the only field that may hold blanks; the third field follows its last parenthesis.
+    const FIRST: usize = 3;
+    const MEMORY: usize = 23;
+    const END_OF_ENVIRONMENT: usize = 51;
+    let stat = String::from_utf8_lossy(stat);
+    let Some((_, rest)) = stat.rsplit_once(')') else {
+        return false;
+    };
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let field = |number: usize| fields.get(number - FIRST).copied().unwrap_or("0");
+    field(MEMORY) != "0" && field(END_OF_ENVIRONMENT) == "0"
 }
 
 #[expect(
@@ -174,6 +216,19 @@ mod tests {
         replace(&tmp, &locks.join("whole"), b"whole", true).expect("replaced");
         assert_eq!(fs_err::read(locks.join("whole")).expect("read"), b"whole");
         assert_eq!(fs_err::read_dir(&tmp).expect("listed").count(), 1);
+    }
+
+    #[test]
+    fn a_process_without_an_environment_is_loading_only_when_it_has_memory() {
+        let stat = |memory: &str, end: &str| {
+            let mut fields = vec!["1"; 50];
+            (fields[23 - 3], fields[51 - 3]) = (memory, end);
+            format!("7 (a) b) {}\n", fields.join(" ")).into_bytes()
+        };
+        assert!(is_loading(&stat("4096", "0")));
+        assert!(!is_loading(&stat("4096", "140")));
+        assert!(!is_loading(&stat("0", "0")));
+        assert!(!is_loading(b""));
     }
 
     #[test]

@@ -103,10 +103,11 @@ pub(super) fn changed_ns(metadata: &std::fs::Metadata) -> i128 {
     i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec())
 }
 
-/// Lists a folder's files in the order of their names, hashes them, makes them read-only and puts them on disk.
-pub(super) fn seal(folder: &Path) -> Result<Vec<ObjectFile>, StoreError> {
+/// Lists a folder's files in the order of their names, hashes them and makes them read-only. With `durable`, they are on
+/// disk when this returns.
+pub(super) fn seal(folder: &Path, durable: bool) -> Result<Vec<ObjectFile>, StoreError> {
     let mut files = Vec::new();
-    seal_below(folder, "", &mut files)?;
+    seal_below(folder, "", durable, &mut files)?;
     if files.is_empty() {
         return Err(StoreError::Empty);
     }
@@ -114,7 +115,12 @@ pub(super) fn seal(folder: &Path) -> Result<Vec<ObjectFile>, StoreError> {
     Ok(files)
 }
 
-fn seal_below(folder: &Path, prefix: &str, files: &mut Vec<ObjectFile>) -> Result<(), StoreError> {
+fn seal_below(
+    folder: &Path,
+    prefix: &str,
+    durable: bool,
+    files: &mut Vec<ObjectFile>,
+) -> Result<(), StoreError> {
     for entry in fs_err::read_dir(folder)? {
         let entry = entry?;
         let path = entry.path();
@@ -124,11 +130,13 @@ fn seal_below(folder: &Path, prefix: &str, files: &mut Vec<ObjectFile>) -> Resul
             .ok_or_else(|| StoreError::Name { path: path.clone() })?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            seal_below(&path, &format!("{prefix}{name}/"), files)?;
+            seal_below(&path, &format!("{prefix}{name}/"), durable, files)?;
         } else if kind.is_file() {
             let file = fs_err::File::open(&path)?;
             file.set_permissions(std::fs::Permissions::from_mode(0o444))?;
-            file.sync_all()?;
+            if durable {
+                file.sync_all()?;
+            }
             // Looked at before and after it is hashed: a program that outlived its stage may still be writing.
             let before = file.metadata()?;
             let hash = crate::key::hash_file(&path)?;
@@ -152,7 +160,9 @@ fn seal_below(folder: &Path, prefix: &str, files: &mut Vec<ObjectFile>) -> Resul
             });
         }
     }
-    fs_err::File::open(folder)?.sync_all()?;
+    if durable {
+        fs_err::File::open(folder)?.sync_all()?;
+    }
     Ok(())
 }
 

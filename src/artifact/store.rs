@@ -1,17 +1,30 @@
 //! The store: look up, begin, commit.
 
-use super::{Damage, KeyLock, LastKeys, Lookup, Record, StoreError, leftovers, object};
-use crate::formats::checked;
+use super::in_use::InUse;
+use super::{Damage, KeyLock, LastKeys, Lookup, Record, StoreError, leftovers, object, records};
+use crate::clock;
 use crate::key::{FileHashes, Hash};
-use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const VERSION_FOLDER: &str = "v1";
+/// A use is noted when the last note is older than this, so that a run that computes nothing writes next to nothing.
+const NOTE_USES_EVERY_NS: i128 = 24 * 3600 * 1_000_000_000;
 
 /// A cache folder.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    in_use: Option<Arc<InUse>>,
+}
+
+/// What took this long to make, in seconds, is on disk before it is a hit.
+const DURABLE_FROM: f64 = 1.0;
+
+/// Whether a loss of power must not lose a result. Five waits for the disk would cost more than most short stages; after a
+/// loss of power, what is missing or cut is noticed like every damage and computed again.
+fn is_durable(seconds: f64) -> bool {
+    seconds >= DURABLE_FROM
 }
 
 impl Store {
@@ -19,6 +32,17 @@ impl Store {
     pub fn at(cache: &Path) -> Self {
         Self {
             root: cache.join(VERSION_FOLDER),
+            in_use: None,
+        }
+    }
+
+    /// The same cache for a process that works with it: what it finds or makes is safe from sweeps of other processes
+    /// until it ends. `name` is its run. On a cache that cannot be written to nothing is kept safe, as nothing is swept.
+    #[must_use]
+    pub fn enter(&self, name: &str) -> Self {
+        Self {
+            root: self.root.clone(),
+            in_use: InUse::enter(&self.root, name).ok().map(Arc::new),
         }
     }
 
@@ -36,6 +60,20 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Whether anything was ever stored.
+    pub fn is_there(&self) -> bool {
+        self.root.is_dir()
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Bytes of the artifacts that this process added, where it entered.
+    pub(super) fn grown(&self) -> u64 {
+        self.in_use.as_ref().map_or(0, |in_use| in_use.grown())
     }
 
     /// Removes what killed runs left half-written, and the checkpoints of keys that have a result. Never touches what a
@@ -57,7 +95,12 @@ impl Store {
     }
 
     /// Writes a file of the cache aside and renames it into place.
-    fn write(&self, path: &Path, content: &[u8], durable: bool) -> Result<(), StoreError> {
+    pub(super) fn write(
+        &self,
+        path: &Path,
+        content: &[u8],
+        durable: bool,
+    ) -> Result<(), StoreError> {
         if let Some(folder) = path.parent() {
             fs_err::create_dir_all(folder)?;
         }
@@ -67,14 +110,6 @@ impl Store {
     /// The remembered hashes of files outside the cache.
     pub fn file_hashes(&self) -> FileHashes {
         FileHashes::load(&self.root.join("files.json"))
-    }
-
-    fn record_path(&self, key: &Hash) -> PathBuf {
-        let hex = key.hex();
-        self.root
-            .join("records")
-            .join(&hex[..2])
-            .join(format!("{hex}.json"))
     }
 
     /// The folder of an artifact.
@@ -88,7 +123,7 @@ impl Store {
         self.root.join("scratch").join(key.hex())
     }
 
-    /// The log of a key's last attempt.
+    /// The log of a key: every attempt, one after another.
     pub fn log_path(&self, key: &Hash) -> PathBuf {
         self.root.join("logs").join(format!("{}.jsonl", key.hex()))
     }
@@ -103,20 +138,28 @@ impl Store {
         self.root.join("runs").join(format!("{run}.jsonl"))
     }
 
-    /// Looks for the record of a key.
+    fn lock_path(&self, key: &Hash) -> PathBuf {
+        self.root.join("locks").join(key.hex())
+    }
+
+    fn unfinished_path(&self, key: &Hash) -> PathBuf {
+        self.root.join("tmp").join(key.hex())
+    }
+
+    /// Looks for the record of a key. Where this process entered, what is found counts as used.
     pub fn look(&self, key: &Hash) -> Lookup {
-        match read_small(&self.record_path(key)) {
-            Ok(bytes) => match checked::from_text::<Record>(&bytes) {
-                // A record that was copied or edited under another name is not this key's.
-                Some(record) if record.key == *key && record.fingerprint.key() == *key => {
-                    Lookup::Found(Box::new(record))
-                }
-                _ => Lookup::Damaged,
-            },
-            Err(error) if error.kind() == ErrorKind::NotFound => Lookup::Missing,
-            // A disk that cannot read it back, a folder in its place.
-            Err(_) => Lookup::Damaged,
+        let look = || records::look(&self.root, key);
+        let Some(in_use) = &self.in_use else {
+            return look();
+        };
+        let lookup = in_use.look(key, look, |lookup| match lookup {
+            Lookup::Found(record) => vec![record.key, record.output],
+            Lookup::Missing | Lookup::Damaged => Vec::new(),
+        });
+        if let Lookup::Found(_) = &lookup {
+            records::mark_used(&self.root, key, clock::since_epoch_ns(), NOTE_USES_EVERY_NS);
         }
+        lookup
     }
 
     /// Reads the record of a key. One that cannot be read is a miss.
@@ -125,6 +168,21 @@ impl Store {
             Lookup::Found(record) => Some(*record),
             Lookup::Missing | Lookup::Damaged => None,
         }
+    }
+
+    /// Every key that has a record file, in the order of the keys.
+    pub fn keys(&self) -> Vec<Hash> {
+        let list = |folder: &Path| {
+            let entries = fs_err::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).collect::<Vec<_>>()
+        };
+        let mut keys: Vec<Hash> = list(&self.root.join("records"))
+            .iter()
+            .flat_map(|folder| list(folder))
+            .filter_map(|path| Hash::parse(path.file_name()?.to_str()?.strip_suffix(".json")?))
+            .collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// Looks for damage of a record's artifact, cheaply: sizes and times, and content where a time moved.
@@ -159,13 +217,18 @@ impl Store {
 
     /// Takes the lock of a key, or returns none when another process is computing it.
     pub fn try_lock(&self, key: &Hash) -> Result<Option<KeyLock>, StoreError> {
-        KeyLock::try_take(&self.root.join("locks").join(key.hex()))
+        KeyLock::try_take(&self.lock_path(key))
+    }
+
+    /// Whether a process is computing a key.
+    pub fn is_locked(&self, key: &Hash) -> bool {
+        super::lock::is_taken(&self.lock_path(key))
     }
 
     /// Makes an empty folder for the artifact of a key, and its scratch folder.
     pub fn begin(&self, key: &Hash) -> Result<(PathBuf, PathBuf), StoreError> {
         // The lock of the key is held, so what another attempt left here is dead.
-        let output = self.root.join("tmp").join(key.hex());
+        let output = self.unfinished_path(key);
         leftovers::remove_attempt(&output)?;
         fs_err::create_dir_all(&output)?;
         let scratch = self.scratch_path(key);
@@ -175,13 +238,23 @@ impl Store {
 
     /// Drops a half-written artifact; its scratch folder stays for the next attempt.
     pub fn abandon(&self, key: &Hash) -> Result<(), StoreError> {
-        object::remove_folder(&self.root.join("tmp").join(key.hex()))
+        object::remove_folder(&self.unfinished_path(key))
     }
 
-    /// Hashes and seals a finished artifact and moves it to its place. Returns its hash and files.
-    pub fn commit(&self, folder: &Path) -> Result<(Hash, Vec<super::ObjectFile>), StoreError> {
-        let mut files = object::seal(folder)?;
+    /// Hashes and seals a finished artifact, which took `seconds` to make, and moves it to its place. Returns its hash and
+    /// files.
+    pub fn commit(
+        &self,
+        folder: &Path,
+        seconds: f64,
+    ) -> Result<(Hash, Vec<super::ObjectFile>), StoreError> {
+        let durable = is_durable(seconds);
+        let mut files = object::seal(folder, durable)?;
         let output = object::content_hash(&files);
+        // No record names it yet: without this a sweep would take it for an orphan.
+        if let Some(in_use) = &self.in_use {
+            in_use.add(output);
+        }
         let place = self.object_path(&output);
         if let Some(parent) = place.parent() {
             fs_err::create_dir_all(parent)?;
@@ -192,31 +265,32 @@ impl Store {
             object::remove_folder(folder)?;
             return Ok((output, files));
         }
-        self.set_aside(&place, &output)?;
+        self.set_aside(&place)?;
         if let Err(error) = fs_err::rename(folder, &place) {
             // Another stage that makes the same bytes was faster.
             if !object::adopt(&place, &mut files)? {
                 return Err(error.into());
             }
             object::remove_folder(folder)?;
+        } else if let Some(in_use) = &self.in_use {
+            in_use.grow(files.iter().map(|file| file.size).sum());
         }
-        if let Some(parent) = place.parent() {
+        if let Some(parent) = place.parent().filter(|_| durable) {
             fs_err::File::open(parent)?.sync_all()?;
         }
         Ok((output, files))
     }
 
-    /// Takes a damaged object away in one step, so that no reader meets half of it.
-    fn set_aside(&self, place: &Path, output: &Hash) -> Result<(), StoreError> {
+    /// Takes something away in one step, so that no reader meets half of it.
+    pub(super) fn set_aside(&self, place: &Path) -> Result<(), StoreError> {
         if fs_err::symlink_metadata(place).is_err() {
             return Ok(());
         }
         let aside = tempfile::Builder::new()
-            .prefix(&output.short())
             .suffix(leftovers::DAMAGED)
             .tempdir_in(self.root.join("tmp"))
             .map_err(StoreError::Io)?;
-        fs_err::rename(place, aside.path().join("object"))?;
+        fs_err::rename(place, aside.path().join("it"))?;
         Ok(aside.close()?)
     }
 
@@ -227,98 +301,37 @@ impl Store {
     }
 
     fn write_record(&self, record: &Record) -> Result<(), StoreError> {
-        let text = checked::to_text(record)?;
-        self.write(&self.record_path(&record.key), text.as_bytes(), true)
+        let text = records::text(record)?;
+        let path = records::path(&self.root, &record.key);
+        self.write(&path, text.as_bytes(), is_durable(record.origin.seconds))
     }
 
     /// Forgets a key whose artifact is damaged, and removes the artifact.
     pub fn discard(&self, record: &Record) -> Result<(), StoreError> {
-        let path = self.record_path(&record.key);
-        if path.exists() {
-            fs_err::remove_file(path)?;
-        }
-        object::remove_folder(&self.object_path(&record.output))
+        self.forget(&record.key)?;
+        self.set_aside(&self.object_path(&record.output))
+    }
+
+    /// Removes the record of a key; its artifact stays.
+    pub fn forget(&self, key: &Hash) -> Result<(), StoreError> {
+        object::remove_folder(&records::path(&self.root, key))
     }
 
     /// The keys of the last successes of a pipeline's stages.
     pub fn last_keys(&self, pipeline: &str) -> LastKeys {
         LastKeys::load(&self.root.join("last"), &self.root.join("tmp"), pipeline)
     }
-}
 
-/// Reads a file that is expected to be small, without asking for its size first: three system calls instead of six,
-/// a thousand times a plan.
-fn read_small(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = fs_err::File::open(path)?.into_parts().0;
-    let mut bytes = vec![0; 16 * 1024];
-    let mut length = 0;
-    loop {
-        let more = file.read(&mut bytes[length..])?;
-        length += more;
-        // A short read of a file is its end.
-        if length < bytes.len() {
-            bytes.truncate(length);
-            return Ok(bytes);
-        }
-        bytes.resize(2 * bytes.len(), 0);
+    /// When a key's result was last used, in nanoseconds since 1970.
+    pub fn used_ns(&self, key: &Hash) -> Option<i128> {
+        records::used_ns(&self.root, key)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::Origin;
-    use crate::key::Fingerprint;
-    use crate::stages::ArtifactKind;
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::at(&folder.path().join("cache"));
-        store.prepare().expect("prepared");
-        (folder, store)
-    }
-
-    fn commit(store: &Store, content: &str) -> Record {
-        let fingerprint: Fingerprint =
-            serde_json::from_str(&format!(r#"{{"params.x":"{content}"}}"#)).expect("json");
-        let key = fingerprint.key();
-        let (folder, _) = store.begin(&key).expect("begun");
-        fs_err::write(folder.join("a.txt"), content).expect("written");
-        fs_err::create_dir(folder.join("sub")).expect("made");
-        fs_err::write(folder.join("sub/b.txt"), "b").expect("written");
-        let (output, files) = store.commit(&folder).expect("committed");
-        let record = Record {
-            key,
-            fingerprint,
-            kind: ArtifactKind::Catalog,
-            output,
-            files,
-            summary: serde_json::Map::new(),
-            origin: Origin {
-                pipeline: "p".into(),
-                stage: "s".into(),
-                run: "r".into(),
-                version: "0".into(),
-                host: "h".into(),
-                device: "cpu".into(),
-                threads: 1,
-                started: String::new(),
-                seconds: 0.0,
-                peak_memory: None,
-            },
-        };
-        store.publish(&record).expect("published");
-        record
-    }
-
-    fn force_write(path: &Path, content: &str) {
-        use std::os::unix::fs::PermissionsExt as _;
-        let open = std::fs::Permissions::from_mode(0o644);
-        fs_err::set_permissions(path, open).expect("opened");
-        fs_err::write(path, content).expect("written");
-        let closed = std::fs::Permissions::from_mode(0o444);
-        fs_err::set_permissions(path, closed).expect("closed");
-    }
+    use crate::artifact::testing::{commit, force_write, store};
 
     #[test]
     fn what_is_committed_is_found_again() {
@@ -373,9 +386,16 @@ mod tests {
     fn a_record_under_a_wrong_name_is_a_miss() {
         let (_folder, store) = store();
         let (one, two) = (commit(&store, "one"), commit(&store, "two"));
-        fs_err::copy(store.record_path(&one.key), store.record_path(&two.key)).expect("copied");
+        let mut keys = [one.key, two.key];
+        keys.sort_unstable();
+        assert_eq!(store.keys(), keys);
+        fs_err::copy(
+            records::path(&store.root, &one.key),
+            records::path(&store.root, &two.key),
+        )
+        .expect("copied");
         assert_eq!(store.record(&two.key), None);
-        fs_err::write(store.record_path(&two.key), "{").expect("written");
+        fs_err::write(records::path(&store.root, &two.key), "{").expect("written");
         assert_eq!(store.record(&two.key), None);
     }
 
@@ -387,6 +407,36 @@ mod tests {
         assert!(lock.is_some());
         assert!(store.try_lock(&key).expect("tried").is_none());
         drop(lock);
+        assert!(store.try_lock(&key).expect("tried").is_some());
+    }
+
+    #[test]
+    fn a_use_is_noted_once_a_day() {
+        let (_folder, store) = store();
+        let key = commit(&store, "one").key;
+        let path = records::path(&store.root, &key);
+        let now = clock::since_epoch_ns();
+        let age = |store: &Store| (now - store.used_ns(&key).expect("a time")) / 3_600_000_000_000;
+        let working = store.enter("run-1");
+        for (hours_ago, expected) in [(2, 2), (30, 0)] {
+            let file = fs_err::File::open(&path).expect("opened");
+            let then = clock::file_time(now - hours_ago * 3_600_000_000_000);
+            file.file().set_modified(then).expect("set");
+            assert!(store.record(&key).is_some() && working.record(&key).is_some());
+            assert_eq!(age(&store), expected, "noted {hours_ago} hours ago");
+        }
+    }
+
+    #[test]
+    fn a_lock_leaves_no_file_and_a_waiting_process_does_not_lock_a_removed_one() {
+        let (_folder, store) = store();
+        let key = commit(&store, "one").key;
+        let first = store.try_lock(&key).expect("tried");
+        assert!(first.is_some() && store.lock_path(&key).exists());
+        drop(first);
+        assert!(!store.lock_path(&key).exists());
+        // A process that died left its file; it is free.
+        fs_err::write(store.lock_path(&key), "").expect("written");
         assert!(store.try_lock(&key).expect("tried").is_some());
     }
 }

@@ -16,6 +16,15 @@ pub enum CfError {
         /// How many there are; ids are below this.
         size: usize,
     },
+    /// More pairs than a place of 32 bits can count.
+    #[error(
+        "there are {entries} different pairs, but at most {} can be fitted",
+        u32::MAX
+    )]
+    TooMany {
+        /// How many there are.
+        entries: usize,
+    },
     /// There is nothing to learn from.
     #[error("there are no training interactions")]
     Empty,

@@ -1,14 +1,15 @@
-//! Gramians: `XᵀX` of all rows of a side.
+//! Gramians: `XᵀX` of all rows of a side, whole or some of its rows.
 
-use super::tiles::{Lane, SIDE, Tile, add_outer, n_lanes, n_tiles};
+use super::tiles::{Lane, Panels, SIDE, Tile, add_outer, n_lanes, n_tiles, product};
 use crate::formats::tensors::Array;
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// Rows whose products are summed in `f32` before they join the `f64` sum.
-const BLOCK: usize = 128;
-
-/// Blocks that one task takes.
+/// Blocks that one task takes; a block is what [`Panels`] hold.
 const BLOCKS_A_TASK: usize = 8;
+
+/// A tile whose sums run over many blocks.
+type WideTile = [[f64; SIDE]; SIDE];
 
 /// Vectors of equal width, each padded with zeros to whole lanes.
 #[derive(Clone, Debug)]
@@ -89,53 +90,21 @@ impl Rows {
 /// A Gramian in `f64`: the lower triangle of tiles as [`super::tiles`] lays them out.
 #[derive(Clone, Debug)]
 pub struct Gram {
-    tiles: Vec<[[f64; SIDE]; SIDE]>,
+    tiles: Vec<WideTile>,
 }
 
 impl Gram {
     /// Sums `x xᵀ` over all rows. Blocks of 128 rows are summed in `f32`, blocks in `f64`, both in the order of the rows,
     /// so the result does not depend on the number of threads.
     pub fn of(rows: &Rows) -> Self {
-        let size = n_tiles(rows.lanes);
-        let zero = vec![[[0.0_f64; SIDE]; SIDE]; size];
-        let parts: Vec<_> = rows
-            .data
-            .par_chunks(BLOCK * BLOCKS_A_TASK * rows.lanes)
-            .map(|task| {
-                let mut sum = zero.clone();
-                let mut panels = Vec::new();
-                let mut tiles = vec![[[0.0_f32; SIDE]; SIDE]; size];
-                for block in task.chunks(BLOCK * rows.lanes) {
-                    let n = block.len() / rows.lanes;
-                    panels.clear();
-                    for lane in 0..rows.lanes {
-                        panels.extend(block.iter().skip(lane).step_by(rows.lanes));
-                    }
-                    tiles.fill([[0.0; SIDE]; SIDE]);
-                    add_outer(&panels, n, &mut tiles);
-                    add_wide(&mut sum, &tiles);
-                }
-                sum
-            })
-            .collect();
-        let mut tiles = zero;
-        for part in parts {
-            for (value, x) in flat_mut(&mut tiles).zip(part.as_flattened().as_flattened()) {
-                *value += x;
-            }
+        Self {
+            tiles: sum_blocks(rows, n_tiles(rows.lanes), add_outer),
         }
-        Self { tiles }
     }
 
     /// Returns the Gramian times `factor`, rounded to `f32`.
     pub fn scaled(&self, factor: f64) -> Vec<Tile> {
-        let mut tiles = vec![[[0.0; SIDE]; SIDE]; self.tiles.len()];
-        let from = self.tiles.as_flattened().as_flattened();
-        let to = tiles.as_flattened_mut().as_flattened_mut();
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = (from * factor) as f32;
-        }
-        tiles
+        scaled(&self.tiles, factor)
     }
 
     /// Returns the sum over all places of the product of two Gramians: `sum over u and i of <w_u, h_i>²`.
@@ -145,14 +114,18 @@ impl Gram {
         let mut p = 0;
         while place < self.tiles.len() {
             for q in 0..=p {
-                let product: f64 = self.tiles[place]
-                    .as_flattened()
-                    .iter()
-                    .zip(other.tiles[place].as_flattened())
-                    .map(|(a, b)| a * b)
-                    .sum();
-                // A tile off the diagonal stands for its mirror image too; one on it is whole.
-                sum += if q < p { 2.0 * product } else { product };
+                // A number off the diagonal stands for its mirror image too; above it, the tiles are not filled.
+                for c in 0..SIDE {
+                    let first = if q < p { 0 } else { c };
+                    for r in first..SIDE {
+                        let product = self.tiles[place][c][r] * other.tiles[place][c][r];
+                        sum += if q < p || c < r {
+                            2.0 * product
+                        } else {
+                            product
+                        };
+                    }
+                }
                 place += 1;
             }
             p += 1;
@@ -161,14 +134,120 @@ impl Gram {
     }
 }
 
-fn flat_mut(tiles: &mut [[[f64; SIDE]; SIDE]]) -> impl Iterator<Item = &mut f64> {
-    tiles.as_flattened_mut().as_flattened_mut().iter_mut()
+/// Some rows of a Gramian in `f64`: those of the lanes `block`, with all columns.
+#[derive(Clone, Debug)]
+pub struct Strip {
+    lanes: usize,
+    block: Range<usize>,
+    /// `[block, lanes]`; `tile[c][r]` is the number in row `r` of the block's lane and column `c` of the other lane.
+    tiles: Vec<Tile>,
 }
 
-fn add_wide(sum: &mut [[[f64; SIDE]; SIDE]], tiles: &[Tile]) {
-    for (value, x) in flat_mut(sum).zip(tiles.as_flattened().as_flattened()) {
-        *value += f64::from(*x);
+impl Strip {
+    /// Sums `x[block] xᵀ` over all rows as [`Gram::of`] does, and returns it times `factor`, rounded to `f32`.
+    pub fn of(rows: &Rows, block: Range<usize>, factor: f64) -> Self {
+        let lanes = rows.lanes;
+        let sum = sum_blocks(rows, block.len() * lanes, |panels, tiles| {
+            for (tiles, p) in tiles.chunks_exact_mut(lanes).zip(block.clone()) {
+                for (q, tile) in tiles.iter_mut().enumerate() {
+                    *tile = product(panels.lane(q), panels.lane(p));
+                }
+            }
+        });
+        Self {
+            lanes,
+            tiles: scaled(&sum, factor),
+            block,
+        }
     }
+
+    /// The rows as tiles: `[block, lanes]`.
+    fn rows(&self) -> impl Iterator<Item = &[Tile]> {
+        self.tiles.chunks_exact(self.lanes)
+    }
+
+    /// Returns the columns of the block: a lower triangle of tiles as [`super::tiles`] lays them out.
+    pub fn triangle(&self) -> Vec<Tile> {
+        self.rows()
+            .enumerate()
+            .flat_map(|(p, tiles)| &tiles[self.block.start..=self.block.start + p])
+            .copied()
+            .collect()
+    }
+
+    /// Writes the product with a whole vector (`[lanes]`) to `out` (`[block]`).
+    pub fn multiply(&self, vector: &[Lane], out: &mut [Lane]) {
+        for (out, tiles) in out.iter_mut().zip(self.rows()) {
+            // Four sums: one would wait for each fused multiply-add.
+            let mut sums = [[0.0_f32; SIDE]; 4];
+            for (tile, values) in tiles.iter().zip(vector) {
+                let (columns, _) = tile.as_chunks::<4>();
+                let (values, _) = values.as_chunks::<4>();
+                for (columns, values) in columns.iter().zip(values) {
+                    for ((sum, column), value) in sums.iter_mut().zip(columns).zip(values) {
+                        for (total, x) in sum.iter_mut().zip(column) {
+                            *total = value.mul_add(*x, *total);
+                        }
+                    }
+                }
+            }
+            for (r, out) in out.iter_mut().enumerate() {
+                *out = (sums[0][r] + sums[1][r]) + (sums[2][r] + sums[3][r]);
+            }
+        }
+    }
+}
+
+/// Sums what `add` makes of each block of rows (`add` is given zeros) in the order of the blocks.
+fn sum_blocks(
+    rows: &Rows,
+    n_tiles: usize,
+    add: impl Fn(&Panels, &mut [Tile]) + Sync,
+) -> Vec<WideTile> {
+    let zero = vec![[[0.0_f64; SIDE]; SIDE]; n_tiles];
+    let parts: Vec<_> = rows
+        .data
+        .par_chunks(Panels::MOST * BLOCKS_A_TASK * rows.lanes)
+        .map(|task| {
+            let mut sum = zero.clone();
+            let mut panels = Panels::new(rows.lanes);
+            let mut tiles = vec![[[0.0_f32; SIDE]; SIDE]; n_tiles];
+            for block in task.chunks(Panels::MOST * rows.lanes) {
+                panels.clear();
+                block
+                    .chunks_exact(rows.lanes)
+                    .for_each(|row| panels.push(row));
+                tiles.fill([[0.0; SIDE]; SIDE]);
+                add(&panels, &mut tiles);
+                let blocks = tiles.as_flattened().as_flattened();
+                for (value, x) in flat_mut(&mut sum).zip(blocks) {
+                    *value += f64::from(*x);
+                }
+            }
+            sum
+        })
+        .collect();
+    let mut tiles = zero;
+    for part in parts {
+        for (value, x) in flat_mut(&mut tiles).zip(part.as_flattened().as_flattened()) {
+            *value += x;
+        }
+    }
+    tiles
+}
+
+fn scaled(tiles: &[WideTile], factor: f64) -> Vec<Tile> {
+    let mut scaled = vec![[[0.0; SIDE]; SIDE]; tiles.len()];
+    let from = tiles.as_flattened().as_flattened();
+    let to = scaled.as_flattened_mut().as_flattened_mut();
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = (from * factor) as f32;
+    }
+    scaled
+}
+
+fn flat_mut(tiles: &mut [WideTile]) -> impl Iterator<Item = &mut f64> {
+    tiles.as_flattened_mut().as_flattened_mut().iter_mut()
 }
 
 #[cfg(test)]

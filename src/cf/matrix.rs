@@ -1,6 +1,7 @@
 //! Who chose what, as sorted lists of column ids a row.
 
 use super::CfError;
+use std::ops::Range;
 
 /// A sparse matrix of ones: compressed rows.
 ///
@@ -17,27 +18,50 @@ pub struct Csr {
 
 impl Csr {
     /// Makes a users x items matrix from pairs in any order; repeats count once.
+    ///
+    /// The pairs are gone through twice and never copied.
     pub fn from_pairs(
         n_users: usize,
         n_items: usize,
-        pairs: impl IntoIterator<Item = (u32, u32)>,
+        pairs: impl IntoIterator<Item = (u32, u32), IntoIter: Clone>,
     ) -> Result<Self, CfError> {
-        let mut pairs: Vec<(u32, u32)> = pairs.into_iter().collect();
-        for &(user, item) in &pairs {
+        let pairs = pairs.into_iter();
+        let mut starts = vec![0; n_users + 1];
+        for (user, item) in pairs.clone() {
             check("user", user, n_users)?;
             check("item", item, n_items)?;
-        }
-        pairs.sort_unstable();
-        pairs.dedup();
-        let mut starts = vec![0; n_users + 1];
-        for &(user, _) in &pairs {
             starts[user as usize + 1] += 1;
         }
         accumulate(&mut starts);
+        let mut next = starts.clone();
+        let mut columns = vec![0; starts[n_users]];
+        for (user, item) in pairs {
+            columns[next[user as usize]] = item;
+            next[user as usize] += 1;
+        }
+        drop(next);
+
+        // Each row is sorted where it is, then moved to where the repeats before it have made room.
+        let mut end = 0;
+        for user in 0..n_users {
+            let row = starts[user]..starts[user + 1];
+            columns[row.clone()].sort_unstable();
+            starts[user] = end;
+            for place in row {
+                let item = columns[place];
+                if end == starts[user] || columns[end - 1] != item {
+                    columns[end] = item;
+                    end += 1;
+                }
+            }
+        }
+        starts[n_users] = end;
+        columns.truncate(end);
+        u32::try_from(end).map_err(|_| CfError::TooMany { entries: end })?;
         Ok(Self {
             n_columns: n_items,
             starts,
-            columns: pairs.into_iter().map(|(_, item)| item).collect(),
+            columns,
         })
     }
 
@@ -61,6 +85,11 @@ impl Csr {
         &self.columns[self.starts[row]..self.starts[row + 1]]
     }
 
+    /// Where a row's entries are among all, row after row.
+    pub fn places(&self, row: usize) -> Range<usize> {
+        self.starts[row]..self.starts[row + 1]
+    }
+
     /// The number of rows with no entry.
     pub fn n_empty_rows(&self) -> usize {
         self.starts
@@ -72,6 +101,18 @@ impl Csr {
     /// Exchanges rows and columns.
     #[must_use]
     pub fn transpose(&self) -> Self {
+        self.transpose_with(|_, _| ())
+    }
+
+    /// Exchanges rows and columns, and returns for each entry of the result its place here.
+    pub fn transpose_and_places(&self) -> (Self, Vec<u32>) {
+        let mut places = vec![0; self.columns.len()];
+        let transposed = self.transpose_with(|to, from| places[to] = from as u32);
+        (transposed, places)
+    }
+
+    /// Calls `moved` with the new and the old place of each entry.
+    fn transpose_with(&self, mut moved: impl FnMut(usize, usize)) -> Self {
         let mut starts = vec![0; self.n_columns + 1];
         for &column in &self.columns {
             starts[column as usize + 1] += 1;
@@ -81,9 +122,11 @@ impl Csr {
         let mut columns = vec![0; self.columns.len()];
         // Rows come in ascending order, so every new row is sorted.
         for row in 0..self.n_rows() {
-            for &column in self.row(row) {
-                columns[next[column as usize]] = row as u32;
-                next[column as usize] += 1;
+            for place in self.places(row) {
+                let next = &mut next[self.columns[place] as usize];
+                columns[*next] = row as u32;
+                moved(*next, place);
+                *next += 1;
             }
         }
         Self {
@@ -112,6 +155,7 @@ fn accumulate(starts: &mut [usize]) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn repeats_count_once_and_rows_are_sorted() {
@@ -133,11 +177,34 @@ mod tests {
 
     proptest! {
         #[test]
+        fn rows_are_the_sets_of_the_pairs(
+            pairs in prop::collection::vec((0_u32..7, 0_u32..9), 0..60)
+        ) {
+            let csr = Csr::from_pairs(7, 9, pairs.clone()).unwrap();
+            for user in 0..7 {
+                let set: BTreeSet<u32> = pairs
+                    .iter()
+                    .filter(|pair| pair.0 == user)
+                    .map(|pair| pair.1)
+                    .collect();
+                prop_assert_eq!(csr.row(user as usize), set.into_iter().collect::<Vec<_>>());
+            }
+        }
+
+        #[test]
         fn transposing_twice_changes_nothing(
             pairs in prop::collection::vec((0_u32..7, 0_u32..9), 0..60)
         ) {
             let csr = Csr::from_pairs(7, 9, pairs.clone()).unwrap();
-            prop_assert_eq!(&csr.transpose().transpose(), &csr);
+            let (transposed, places) = csr.transpose_and_places();
+            prop_assert_eq!(&transposed.transpose(), &csr);
+            for item in 0..9 {
+                for (place, &user) in transposed.places(item).zip(transposed.row(item)) {
+                    let place = places[place] as usize;
+                    prop_assert!(csr.places(user as usize).contains(&place));
+                    prop_assert_eq!(csr.columns[place], item as u32);
+                }
+            }
             let turned = Csr::from_pairs(9, 7, pairs.into_iter().map(|(a, b)| (b, a))).unwrap();
             prop_assert_eq!(csr.transpose(), turned);
         }

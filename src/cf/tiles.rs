@@ -9,6 +9,9 @@
 /// The side of a tile: two 8-lane registers.
 pub const SIDE: usize = 16;
 
+/// Half a lane: one register.
+const HALF: usize = SIDE / 2;
+
 /// One column of a tile, or 16 neighbouring numbers of a vector.
 pub type Lane = [f32; SIDE];
 
@@ -43,6 +46,28 @@ pub fn product(left: &[Lane], right: &[Lane]) -> Tile {
     tile
 }
 
+/// Returns what [`product`] does of a lane with itself, as far as the lower triangle goes: the first eight numbers of the
+/// last eight columns are 0. A quarter of the work is left out, and of narrow matrices most tiles are on the diagonal.
+fn square(lane: &[Lane]) -> Tile {
+    let mut tile = [[0.0; SIDE]; SIDE];
+    let (quarters, _) = tile.as_chunks_mut::<4>();
+    quarters[0] = quarter::<0>(lane, lane);
+    quarters[1] = quarter::<4>(lane, lane);
+    let mut sums = [[0.0_f32; HALF]; HALF];
+    for values in lane {
+        let values: [f32; HALF] = std::array::from_fn(|r| values[HALF + r]);
+        for (sum, factor) in sums.iter_mut().zip(values) {
+            for (total, value) in sum.iter_mut().zip(&values) {
+                *total = factor.mul_add(*value, *total);
+            }
+        }
+    }
+    for (column, sum) in tile[HALF..].iter_mut().zip(sums) {
+        column[HALF..].copy_from_slice(&sum);
+    }
+    tile
+}
+
 /// Four columns of [`product`]: eight accumulators, which is what hides the latency of a fused multiply-add.
 #[inline(always)]
 fn quarter<const FIRST: usize>(left: &[Lane], right: &[Lane]) -> [Lane; 4] {
@@ -58,27 +83,78 @@ fn quarter<const FIRST: usize>(left: &[Lane], right: &[Lane]) -> [Lane; 4] {
     sums
 }
 
-/// Adds `sum over k of x_k x_kᵀ` to a lower triangle of tiles.
-///
-/// # Shapes
-/// - `panels`: for each lane of the vectors, `n` lanes one after another (`panels[lane * n + k]`)
-/// - `tiles`: [`n_tiles`] of the number of lanes
-pub fn add_outer(panels: &[Lane], n: usize, tiles: &mut [Tile]) {
-    if n == 0 {
-        return;
+/// Vectors laid out for [`product`]: lane by lane, and in a lane one vector after another.
+#[derive(Clone, Debug)]
+pub struct Panels {
+    n: usize,
+    /// `[lanes, STRIDE]`, of which the first `n` of each lane are filled.
+    data: Vec<Lane>,
+}
+
+impl Panels {
+    /// The most vectors at a time: few enough that two lanes of them stay in the L1 cache.
+    pub const MOST: usize = 128;
+    /// One more than [`Panels::MOST`]: lanes that are a power of two apart would share a set of the cache.
+    const STRIDE: usize = Self::MOST + 1;
+
+    /// Room for vectors of this many lanes.
+    pub fn new(lanes: usize) -> Self {
+        Self {
+            n: 0,
+            data: vec![[0.0; SIDE]; lanes * Self::STRIDE],
+        }
     }
+
+    /// Forgets the vectors.
+    pub fn clear(&mut self) {
+        self.n = 0;
+    }
+
+    /// Adds a vector.
+    ///
+    /// # Panics
+    /// When there are [`Panels::MOST`] already.
+    #[inline]
+    pub fn push(&mut self, vector: &[Lane]) {
+        assert!(self.n < Self::MOST, "the panels are full");
+        for (lane, values) in self.data.chunks_exact_mut(Self::STRIDE).zip(vector) {
+            lane[self.n] = *values;
+        }
+        self.n += 1;
+    }
+
+    /// One lane of every vector.
+    pub fn lane(&self, lane: usize) -> &[Lane] {
+        &self.data[lane * Self::STRIDE..][..self.n]
+    }
+
+    /// The lanes of a vector.
+    pub fn lanes(&self) -> usize {
+        self.data.len() / Self::STRIDE
+    }
+}
+
+/// Adds `sum over k of x_k x_kᵀ` to a lower triangle of tiles, [`n_tiles`] of the number of lanes. Above the diagonal of
+/// the matrix the tiles on it are left undefined.
+pub fn add_outer(panels: &Panels, tiles: &mut [Tile]) {
     let mut place = 0;
-    for (p, right) in panels.chunks_exact(n).enumerate() {
-        for left in panels.chunks_exact(n).take(p + 1) {
-            let update = product(left, right);
+    for p in 0..panels.lanes() {
+        for q in 0..=p {
+            let update = if q < p {
+                product(panels.lane(q), panels.lane(p))
+            } else {
+                square(panels.lane(p))
+            };
             add(&mut tiles[place], &update);
             place += 1;
         }
     }
 }
 
-fn add(tile: &mut Tile, other: &Tile) {
-    for (column, update) in tile.iter_mut().zip(other) {
+/// Adds the lanes of one vector or tile to another's.
+#[inline]
+pub fn add(lanes: &mut [Lane], other: &[Lane]) {
+    for (column, update) in lanes.iter_mut().zip(other) {
         for (value, x) in column.iter_mut().zip(update) {
             *value += x;
         }
@@ -199,7 +275,7 @@ pub fn solve(tiles: &[Tile], inverse_diagonal: &[Lane], b: &mut [Lane]) {
         for p in q + 1..lanes {
             let tile = &tiles[start(p) + q];
             for (value, column) in lane.iter_mut().zip(tile) {
-                *value -= dot(column, &b[p]);
+                *value -= dot(std::slice::from_ref(column), &b[p..=p]);
             }
         }
         let diagonal = &tiles[start(q) + q];
@@ -214,10 +290,25 @@ pub fn solve(tiles: &[Tile], inverse_diagonal: &[Lane], b: &mut [Lane]) {
     }
 }
 
-fn dot(a: &Lane, b: &Lane) -> f32 {
-    let mut products = [0.0; SIDE];
-    for ((product, x), y) in products.iter_mut().zip(a).zip(b) {
-        *product = x * y;
+/// Adds `factor` times one vector to another.
+#[inline]
+pub fn add_scaled(vector: &mut [Lane], factor: f32, other: &[Lane]) {
+    for (lane, other) in vector.iter_mut().zip(other) {
+        for (value, x) in lane.iter_mut().zip(other) {
+            *value = factor.mul_add(*x, *value);
+        }
+    }
+}
+
+/// The inner product of two vectors: a sum for each place of a lane, added pairwise at the end.
+// As a call it costs twice the product of a narrow block.
+#[inline(always)]
+pub fn dot(a: &[Lane], b: &[Lane]) -> f32 {
+    let mut products = [0.0_f32; SIDE];
+    for (a, b) in a.iter().zip(b) {
+        for ((product, x), y) in products.iter_mut().zip(a).zip(b) {
+            *product = x.mul_add(*y, *product);
+        }
     }
     // Pairwise, so that it stays in registers.
     for half in [8, 4, 2, 1] {
@@ -261,14 +352,10 @@ pub(crate) mod tests {
         b
     }
 
-    fn pack(rows: &[Vec<f32>], width: usize) -> Vec<Lane> {
-        let mut panels = vec![[0.0; SIDE]; n_lanes(width) * rows.len()];
-        for (k, row) in rows.iter().enumerate() {
-            for (i, x) in row.iter().enumerate() {
-                panels[i / SIDE * rows.len() + k][i % SIDE] = *x;
-            }
-        }
-        panels
+    fn padded(values: &[f32]) -> Vec<Lane> {
+        let mut lanes = vec![[0.0; SIDE]; n_lanes(values.len())];
+        lanes.as_flattened_mut()[..values.len()].copy_from_slice(values);
+        lanes
     }
 
     #[test]
@@ -283,11 +370,13 @@ pub(crate) mod tests {
 
             let lanes = n_lanes(width);
             let mut tiles = vec![[[0.0; SIDE]; SIDE]; n_tiles(lanes)];
-            add_outer(&pack(&rows, width), n, &mut tiles);
+            let mut panels = Panels::new(lanes);
+            rows.iter().for_each(|row| panels.push(&padded(row)));
+            add_outer(&panels, &mut tiles);
             add_diagonal(&mut tiles, width, ridge);
             let mut inverse = vec![[0.0; SIDE]; lanes];
             factorize(&mut tiles, &mut inverse).unwrap();
-            let mut x = pack(std::slice::from_ref(&b), width);
+            let mut x = padded(&b);
             solve(&tiles, &inverse, &mut x);
 
             let a = (0..width)

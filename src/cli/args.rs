@@ -1,7 +1,7 @@
 //! What was typed. Doc comments here are the help.
 
-use super::DataCommand;
 use super::complete;
+use super::{CacheCommand, DataCommand};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
@@ -138,6 +138,9 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "keep_going")]
     pub fail_fast: bool,
 
+    /// Leave the cache as it is afterwards, also when it is above its limits
+    #[arg(long)]
+    pub no_gc: bool,
     /// Print the outcome as JSON
     #[arg(long)]
     pub json: bool,
@@ -214,6 +217,9 @@ pub enum Command {
         /// A stage, or a swept stage for all its arms; without it, one line a stage
         #[arg(add = ArgValueCompleter::new(complete::stages))]
         stage: Option<String>,
+        /// Show everything that the artifact came from, as a tree; with `--json`, as a graph in the names of W3C PROV
+        #[arg(long, requires = "stage")]
+        provenance: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -251,6 +257,93 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Show what a stage reported, attempt by attempt; also of a stage that is fresh
+    Logs {
+        /// The pipeline.
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+        /// A stage, or a swept stage for all its arms
+        stage: String,
+        /// Only attempts of this run, or of runs that begin so
+        #[arg(long, value_name = "RUN")]
+        run: Option<String>,
+        /// Go on until the attempt that is running has ended
+        #[arg(long, short, conflicts_with = "json")]
+        follow: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the runs that there were, the newest first
+    Runs {
+        /// List at most N runs [default: 20; with `--json` all]
+        #[arg(long, short = 'n', value_name = "N")]
+        limit: Option<usize>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let the output of a stage stand although its parameters, version or files changed
+    ///
+    /// For changes that you know to be cosmetic. The old output is recorded as the result of what the stage depends on
+    /// now, with your reason; stages after it stay fresh, and every report says that it was accepted and not computed.
+    Accept {
+        /// The pipeline.
+        #[command(flatten)]
+        pipeline: PipelineArgs,
+        /// A stage, or a swept stage for all its arms
+        stage: String,
+        /// Why the change cannot change the output
+        #[arg(long, required_unless_present = "undo")]
+        reason: Option<String>,
+        /// Take the last acceptance back: the stage runs again
+        #[arg(long, conflicts_with = "reason")]
+        undo: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List, measure, check and clean what is stored
+    Cache {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
+    /// Compare two runs, or a run with the plan of a pipeline: parameters, inputs, metrics, tables cell by cell
+    ///
+    /// A run is named by `latest`, `latest~1` (the one before it) and so on, or by the beginning of its name, as
+    /// `ilm-pipe runs` lists it.
+    Diff {
+        /// The older run [default: latest~1; with `--plan` latest]
+        #[arg(value_name = "RUN1")]
+        old: Option<String>,
+        /// The newer run [default: latest]
+        #[arg(value_name = "RUN2", conflicts_with = "plan")]
+        new: Option<String>,
+        /// Compare with the plan of this pipeline as it stands, in place of a second run
+        #[arg(long, value_name = "PIPELINE")]
+        plan: Option<PathBuf>,
+        /// Named set of parameters of the planned file
+        #[arg(long, value_name = "NAME", requires = "plan")]
+        profile: Option<String>,
+        /// Values of parameters of the planned file.
+        #[command(flatten)]
+        values: ValueArgs,
+        /// Print every difference, complete, as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a run as a trace for Perfetto or Chrome: slots, stages, causes, losses over time
+    ///
+    /// Open the file in ui.perfetto.dev (it is read in the browser and sent nowhere) or in chrome://tracing.
+    Trace {
+        /// The run: `latest`, `latest~1`, or the beginning of its name
+        #[arg(value_name = "RUN")]
+        run: String,
+        /// Write to this file; to standard output without it
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Run one stage for a runner: a task on standard input, messages on standard output
     #[command(hide = true)]

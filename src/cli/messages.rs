@@ -58,6 +58,7 @@ fn store_errors() -> Vec<(&'static str, StoreError)> {
         StoreError::NotAFile { .. } => StoreError::NotAFile { path: "cache/v1/tmp/abcd/link".into(), what: "a link" },
         StoreError::Empty => StoreError::Empty,
         StoreError::Damaged { .. } => StoreError::Damaged { stage: "cf".to_owned(), damage: Damage::Missing },
+        StoreError::Limits { .. } => StoreError::Limits { path: "cache/limits.json".into(), what: "`size` is 3".to_owned() },
         StoreError::Name { .. } => StoreError::Name { path: "cache/v1/tmp/abcd/caf\u{fffd}".into() },
     })
 }

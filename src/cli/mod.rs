@@ -1,6 +1,7 @@
 //! The command line: what was typed, what was meant, and how the program ends.
 
 mod args;
+mod cache_args;
 pub mod complete;
 mod data;
 mod exit;
@@ -12,6 +13,7 @@ mod printer;
 mod settings;
 
 pub use args::{Args, Command, GraphFormat, LogFormat, PipelineArgs, RunArgs, Shell, ValueArgs};
+pub use cache_args::{CacheCommand, SortBy};
 pub use data::DataCommand;
 pub use exit::ExitStatus;
 pub use failure::Failure;

@@ -30,6 +30,10 @@ pub struct Settings {
     pub visible_gpus: Option<String>,
     /// Cores that this process may use.
     pub cores: usize,
+    /// `ILM_PIPE_CACHE_MAX_SIZE` as it was written: how large the cache may become.
+    pub cache_max_size: Option<String>,
+    /// `ILM_PIPE_CACHE_MAX_AGE` as it was written: how long an unused result stays.
+    pub cache_max_age: Option<String>,
     /// Where data sets come from.
     pub fetch: FetchSettings,
 }
@@ -77,6 +81,8 @@ impl Settings {
             program: std::env::current_exe()?,
             visible_gpus: std::env::var("CUDA_VISIBLE_DEVICES").ok(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cache_max_size: text("ILM_PIPE_CACHE_MAX_SIZE"),
+            cache_max_age: text("ILM_PIPE_CACHE_MAX_AGE"),
             fetch: FetchSettings {
                 mirror: text("ILM_PIPE_MIRROR"),
                 index: text("PIP_INDEX_URL"),

@@ -1,19 +1,26 @@
 //! One file a command.
 
+mod accept;
+mod cache;
 mod check;
 mod completions;
 mod data;
+mod diff;
 mod doctor;
 mod expand;
 mod explain;
 mod graph;
+mod logs;
 mod open;
 mod plan;
+mod provenance;
 mod run;
+mod runs;
 mod schema;
 mod selection;
 mod show;
 mod state;
+mod trace;
 mod uses;
 mod worker;
 
@@ -71,8 +78,12 @@ fn dispatch(
         Command::Show {
             pipeline,
             stage,
+            provenance,
             json,
-        } => show::show(&pipeline, stage.as_deref(), json, settings, printer),
+        } => {
+            let options = show::ShowOptions { provenance, json };
+            show::show(&pipeline, stage.as_deref(), &options, settings, printer)
+        }
         Command::Explain {
             pipeline,
             stage,
@@ -82,6 +93,49 @@ fn dispatch(
         Command::Completions { shell } => completions::completions(shell, settings, printer),
         Command::Data { command } => data::data(command, settings, printer),
         Command::Doctor { json } => doctor::doctor(json, settings, printer),
+        Command::Logs {
+            pipeline,
+            stage,
+            run,
+            follow,
+            json,
+        } => logs::logs(
+            &pipeline,
+            &stage,
+            run.as_deref(),
+            follow,
+            json,
+            settings,
+            printer,
+        ),
+        Command::Accept {
+            pipeline,
+            stage,
+            reason,
+            undo: _,
+            json,
+        } => accept::accept(
+            &pipeline,
+            &stage,
+            reason.as_deref(),
+            json,
+            settings,
+            printer,
+        ),
+        Command::Cache { command } => cache::cache(command, settings, printer),
+        Command::Runs { limit, json } => runs::runs(limit, json, settings, printer),
+        Command::Diff {
+            old,
+            new,
+            plan,
+            profile,
+            values,
+            json,
+        } => {
+            let sides = diff::Sides::new(old, new, plan, profile, values)?;
+            diff::diff(&sides, json, settings, printer)
+        }
+        Command::Trace { run, output } => trace::trace(&run, output.as_deref(), settings, printer),
         Command::Worker => worker::worker(),
     }
 }

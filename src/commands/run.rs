@@ -1,18 +1,22 @@
 //! `ilm-pipe run`: bring a pipeline up to date and print its tables.
 
+use super::cache::gc;
 use super::open::{Opened, open};
 use super::selection::targets;
-use crate::artifact::Store;
+use crate::artifact::{Decision, KnownPipeline, Store};
 use crate::cli::{ExitStatus, Failure, PipelineArgs, Printer, RunArgs, Settings};
 use crate::clock;
-use crate::exec::{self, OnFailure, RunEvent, RunSettings, RunSummary, Signals};
-use crate::report::{HumanReporter, JsonLines, Reporter};
+use crate::exec::{self, OnFailure, RunEvent, RunSettings, RunSummary, Signals, StageOutcome};
+use crate::report::{HumanReporter, JsonLines, Reporter, StageLogs, Verbosity};
 use crate::spec::StageSpec;
 use crate::stages::ArtifactKind;
 use serde_json::{Map, Value, json};
 
 /// Stage names longer than this break the column rather than push it off the screen.
 const WIDEST_NAME: usize = 40;
+
+/// This many failed stages are named with their logs.
+const NAMED_FAILURES: usize = 3;
 
 pub(super) fn run(
     args: &PipelineArgs,
@@ -28,7 +32,8 @@ pub(super) fn run(
             ));
         }
     }
-    let opened = open(args)?;
+    // The program ends with the command: to free thousands of stages one by one would only keep a person waiting.
+    let opened = std::mem::ManuallyDrop::new(open(args)?);
     let store = Store::at(&settings.cache);
     let targets = targets(options, &opened, &store, printer)?;
     let gpus = gpus(options, &opened, settings)?;
@@ -40,6 +45,8 @@ pub(super) fn run(
         clock::timestamp(now).replace([':', '-'], ""),
         std::process::id()
     );
+    let store = store.enter(&run);
+    note_pipeline(&store, &opened, settings);
     let log = store.run_path(&run);
     let width = opened.pipeline.stages.iter().map(|s| s.id.len()).max();
     let mut human = HumanReporter::new(
@@ -51,6 +58,8 @@ pub(super) fn run(
         log.display().to_string(),
     );
     let mut lines = JsonLines::create(&log);
+    let mut logs = StageLogs::new(|key| store.log_path(key));
+    let mut failed = Vec::new();
     let run_settings = RunSettings {
         program: settings.program.clone(),
         project: settings.project.clone(),
@@ -70,7 +79,16 @@ pub(super) fn run(
     let signals = Signals::take()?;
     let mut events = |event: &RunEvent| {
         lines.event(event);
+        logs.event(event);
         human.event(event);
+        if let RunEvent::StageEnded {
+            stage,
+            outcome: StageOutcome::Failed { .. },
+            ..
+        } = event
+        {
+            failed.push(stage.clone());
+        }
     };
     let summary = exec::execute(
         &opened.pipeline,
@@ -80,8 +98,21 @@ pub(super) fn run(
         signals,
         &mut events,
     )?;
+    for stage in failed.iter().take(NAMED_FAILURES) {
+        printer.talk(&format!("log: {}", logs_command(args, settings, stage)));
+    }
+    if settings.verbosity > Verbosity::Quiet {
+        say_accepted(&opened, &summary, printer);
+    }
+    store.note_growth();
+    let collected = if summary.ran > 0 && !summary.interrupted && !options.no_gc {
+        collect(&store, args, settings, printer)
+    } else {
+        None
+    };
     if options.json {
-        printer.json(&outcome(&opened, &summary, &run_settings.run))?;
+        let outcome = outcome(&opened, &summary, &run_settings.run, collected.as_ref());
+        printer.json(&outcome)?;
     } else {
         print_tables(&opened, &store, &summary, printer)?;
     }
@@ -116,6 +147,93 @@ fn gpus(options: &RunArgs, opened: &Opened, settings: &Settings) -> Result<Vec<S
     }
 }
 
+/// Remembers the pipeline, so that what it needs is not swept. A cache that cannot be written to is not swept either.
+fn note_pipeline(store: &Store, opened: &Opened, settings: &Settings) {
+    let absolute = |path| std::path::absolute(path);
+    if let (Ok(file), Ok(project)) = (absolute(&opened.pipeline.file), absolute(&settings.project))
+    {
+        let name = opened.pipeline.name.clone();
+        let _ = store.note_pipeline(&KnownPipeline {
+            file,
+            project,
+            name,
+        });
+    }
+}
+
+/// What to type to see why a stage failed.
+fn logs_command(args: &PipelineArgs, settings: &Settings, stage: &str) -> String {
+    let mut words = vec!["ilm-pipe".to_owned(), "logs".to_owned()];
+    for (flag, path, default) in [
+        ("--cache", &settings.cache, "cache"),
+        ("--project", &settings.project, "."),
+    ] {
+        if path.as_os_str() != default {
+            words.extend([flag.to_owned(), path.display().to_string()]);
+        }
+    }
+    words.push(args.file.display().to_string());
+    if let Some(profile) = &args.profile {
+        words.extend(["--profile".to_owned(), profile.clone()]);
+    }
+    for (flag, values) in [("--set", &args.values.set), ("--sweep", &args.values.sweep)] {
+        for value in values {
+            words.extend([flag.to_owned(), value.clone()]);
+        }
+    }
+    words.push(stage.to_owned());
+    let quoted: Vec<String> = words.into_iter().map(quoted).collect();
+    quoted.join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: String) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=,:".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// What was accepted and not computed is never passed over in silence.
+fn say_accepted(opened: &Opened, summary: &RunSummary, printer: Printer) {
+    for (stage, record) in opened.pipeline.stages.iter().zip(&summary.records) {
+        if let Some(reason) = record.as_ref().and_then(|record| record.accepted_reason()) {
+            printer.talk(&format!(
+                "accepted, not computed: `{}` ({reason})",
+                stage.id
+            ));
+        }
+    }
+}
+
+/// Collects garbage where it is due. A cache that cannot be cleaned is no reason to fail a run that is done.
+fn collect(
+    store: &Store,
+    args: &PipelineArgs,
+    settings: &Settings,
+    printer: Printer,
+) -> Option<Decision> {
+    match gc::after_run(store, &args.file, settings) {
+        Ok(collected) => {
+            if let Some(line) = collected.as_ref().and_then(gc::one_line) {
+                if settings.verbosity > Verbosity::Quiet {
+                    printer.talk(&line);
+                }
+            }
+            collected
+        }
+        Err(failure) => {
+            printer.talk(&format!(
+                "the cache was not cleaned\n{}",
+                failure.render(settings.colour)
+            ));
+            None
+        }
+    }
+}
+
 /// Prints every table that no other stage reads.
 fn print_tables(
     opened: &Opened,
@@ -133,7 +251,12 @@ fn print_tables(
     Ok(())
 }
 
-fn outcome(opened: &Opened, summary: &RunSummary, run: &str) -> Value {
+fn outcome(
+    opened: &Opened,
+    summary: &RunSummary,
+    run: &str,
+    collected: Option<&Decision>,
+) -> Value {
     let stages: Map<String, Value> = opened
         .pipeline
         .stages
@@ -143,6 +266,7 @@ fn outcome(opened: &Opened, summary: &RunSummary, run: &str) -> Value {
             let record = record.as_ref()?;
             let value = json!({
                 "key": record.key, "output": record.output, "summary": record.summary,
+                "accepted": record.accepted,
             });
             Some((stage.id.clone(), value))
         })
@@ -155,6 +279,7 @@ fn outcome(opened: &Opened, summary: &RunSummary, run: &str) -> Value {
         "failed": summary.failed,
         "blocked": summary.blocked,
         "stopped": summary.stopped,
+        "collected": collected.map(|decision| &decision.removals),
         "stages": stages,
     })
 }

@@ -1,6 +1,7 @@
 //! `ilm-pipe show`: what stages made.
 
 use super::open::{Opened, open};
+use super::provenance::{Ancestry, facts};
 use super::state::plan_of;
 use crate::artifact::{Record, Store};
 use crate::cli::{ExitStatus, Failure, PipelineArgs, Printer, Settings};
@@ -12,13 +13,20 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+/// What was typed after `show`.
+pub(super) struct ShowOptions {
+    pub(super) provenance: bool,
+    pub(super) json: bool,
+}
+
 pub(super) fn show(
     args: &PipelineArgs,
     stage: Option<&str>,
-    json: bool,
+    options: &ShowOptions,
     settings: &Settings,
     printer: Printer,
 ) -> Result<ExitStatus, Failure> {
+    let json = options.json;
     let opened = open(args)?;
     let (store, plan) = plan_of(&opened, settings)?;
     let verdicts: BTreeMap<&str, &Verdict> = plan
@@ -34,11 +42,19 @@ pub(super) fn show(
         }
         return Ok(ExitStatus::Done);
     };
+    let ancestry = Ancestry::new(&opened, &plan);
+    let mut fresh = Vec::new();
     let mut values = Vec::new();
     let mut missing = Vec::new();
     for index in opened.select(name)? {
         let id = &opened.pipeline.stages[index].id;
         match verdicts.get(id.as_str()) {
+            Some(Verdict::Fresh { .. }) if options.provenance => {
+                if !json {
+                    printer.result(&ancestry.tree(id))?;
+                }
+                fresh.push(id.clone());
+            }
             Some(Verdict::Fresh { record }) => {
                 if json {
                     values.push(record_json(id, record, &store));
@@ -49,7 +65,9 @@ pub(super) fn show(
             _ => missing.push(id.clone()),
         }
     }
-    if json {
+    if json && options.provenance {
+        printer.json(&ancestry.graph(&fresh))?;
+    } else if json {
         printer.json(&values)?;
     }
     if missing.is_empty() {
@@ -78,6 +96,9 @@ fn overview(opened: &Opened, plan: &Plan, verdicts: &BTreeMap<&str, &Verdict>) -
                     clock::human(record.origin.seconds),
                     bytes(size)
                 );
+                if let Some(reason) = record.accepted_reason() {
+                    let _ = write!(text, "  accepted: {reason}");
+                }
                 for (name, value) in record.summary.iter().take(4) {
                     let _ = write!(text, "  {name} {}", plain(value));
                 }
@@ -106,6 +127,7 @@ fn overview_json(opened: &Opened, verdicts: &BTreeMap<&str, &Verdict>) -> Value 
             Some(Verdict::Fresh { record }) => json!({
                 "stage": stage.id, "kind": stage.kind.name, "state": "fresh", "key": record.key,
                 "output": record.output, "summary": record.summary, "origin": record.origin,
+                "accepted": record.accepted,
             }),
             Some(Verdict::Dirty { .. }) => {
                 json!({"stage": stage.id, "kind": stage.kind.name, "state": "dirty"})
@@ -121,28 +143,18 @@ fn record_json(id: &str, record: &Record, store: &Store) -> Value {
         "stage": id, "kind": record.kind, "key": record.key, "output": record.output,
         "folder": store.object_path(&record.output), "files": record.files,
         "summary": record.summary, "fingerprint": record.fingerprint, "origin": record.origin,
+        "accepted": record.accepted,
     })
 }
 
 fn artifact(id: &str, record: &Record, store: &Store) -> Result<String, Failure> {
     let folder = store.object_path(&record.output);
-    let origin = &record.origin;
     let mut text = format!("{id}: {}\n", record.kind);
     let _ = writeln!(text, "  folder  {}", folder.display());
     let _ = writeln!(text, "  key     {}", record.key);
-    let _ = writeln!(
-        text,
-        "  made    {} in {} on {} ({}, ilm-pipe {}), by `{}` of {}",
-        origin.started,
-        clock::human(origin.seconds),
-        origin.host,
-        origin.device,
-        origin.version,
-        origin.stage,
-        origin.pipeline,
-    );
-    if let Some(memory) = origin.peak_memory {
-        let _ = writeln!(text, "  memory  {} at most", bytes(memory));
+    for (index, line) in facts(record).into_iter().enumerate() {
+        let name = if index == 0 { "origin" } else { "" };
+        let _ = writeln!(text, "  {name:<7} {line}");
     }
     for file in &record.files {
         let _ = writeln!(text, "  file    {:<28} {:>10}", file.path, bytes(file.size));

@@ -54,4 +54,15 @@ pub enum EvalError {
         /// Tasks of the first run, joined.
         expected: String,
     },
+    /// There is nothing to take a mean of.
+    #[error("there are no ranks: no user has a held-out item")]
+    NoRanks,
+    /// Two runs of one method ranked different users or items.
+    #[error("the runs of one row ranked different items: they have {found} and {expected} users")]
+    OtherItems {
+        /// Users of the later run.
+        found: usize,
+        /// Users of the first run.
+        expected: usize,
+    },
 }

@@ -4,7 +4,7 @@ use super::child::Exit;
 use super::event::StageOutcome;
 use super::evidence::Evidence;
 use super::protocol::{WorkerMessage, WorkerTask};
-use crate::artifact::{KeyLock, Origin, Record, Store, StoreError};
+use crate::artifact::{GitState, KeyLock, Origin, Record, Store, StoreError, Timings};
 use crate::clock::{self, Stopwatch};
 use crate::formats::json;
 use crate::key::{Fingerprint, Hash};
@@ -24,6 +24,7 @@ pub(super) struct Attempt {
     output: PathBuf,
     started_ns: i128,
     pub(super) watch: Stopwatch,
+    durations: Timings,
     _lock: KeyLock,
 }
 
@@ -34,6 +35,9 @@ pub(super) struct Site<'a> {
     pub(super) store: &'a Store,
     pub(super) project: &'a Path,
     pub(super) run: &'a str,
+    pub(super) command: &'a [String],
+    /// Known when the first stage ends.
+    pub(super) git: Option<GitState>,
     pub(super) host: String,
     pub(super) threads: usize,
 }
@@ -48,6 +52,7 @@ impl Attempt {
         evidence: Evidence,
         inputs: BTreeMap<String, Vec<InputArtifact>>,
         lock: KeyLock,
+        before: Timings,
     ) -> Result<(Self, WorkerTask), StoreError> {
         let (output, scratch) = site.store.begin(&key)?;
         evidence.claim(&scratch)?;
@@ -72,6 +77,7 @@ impl Attempt {
             output,
             started_ns: clock::since_epoch_ns(),
             watch: Stopwatch::start(),
+            durations: before,
             _lock: lock,
         };
         Ok((attempt, task))
@@ -79,7 +85,7 @@ impl Attempt {
 
     /// Turns the worker's end into a record, or drops what it wrote.
     pub(super) fn finish(
-        self,
+        mut self,
         site: &Site<'_>,
         stage: &StageSpec,
         exit: &Exit,
@@ -87,6 +93,7 @@ impl Attempt {
         timed_out: bool,
     ) -> Result<(StageOutcome, Option<Arc<Record>>), StoreError> {
         let failed = |message: String| Ok((StageOutcome::Failed { message }, None));
+        self.durations.running = self.watch.seconds();
         let peak_memory = match &exit.last {
             Some(WorkerMessage::Done { peak_memory }) => *peak_memory,
             other => {
@@ -119,7 +126,7 @@ impl Attempt {
         }
         let summary = json::read(&self.output.join("summary.json")).unwrap_or_default();
         let watch = Stopwatch::start();
-        let (output, files) = match site.store.commit(&self.output) {
+        let (output, files) = match site.store.commit(&self.output, self.watch.seconds()) {
             Ok(committed) => committed,
             Err(
                 error @ (StoreError::Empty | StoreError::NotAFile { .. } | StoreError::Name { .. }),
@@ -136,6 +143,8 @@ impl Attempt {
                 return Err(error);
             }
         };
+        let seconds = self.watch.seconds();
+        self.durations.committing = seconds - self.durations.running;
         let record = Record {
             key: self.key,
             fingerprint: self.fingerprint,
@@ -147,14 +156,19 @@ impl Attempt {
                 pipeline: site.pipeline.name.clone(),
                 stage: stage.id.clone(),
                 run: site.run.to_owned(),
+                command: site.command.to_vec(),
+                profile: site.pipeline.profile.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
+                git: site.git.clone(),
                 host: site.host.clone(),
                 device: "cpu".to_owned(),
                 threads: site.threads,
                 started: clock::timestamp(self.started_ns),
-                seconds: self.watch.seconds(),
+                seconds,
+                durations: Some(self.durations),
                 peak_memory,
             },
+            accepted: Vec::new(),
         };
         site.store.publish(&record)?;
         tracing::debug!(
@@ -169,6 +183,7 @@ impl Attempt {
             output,
             peak_memory,
             summary: record.summary.clone(),
+            durations: Some(self.durations),
         };
         Ok((outcome, Some(Arc::new(record))))
     }

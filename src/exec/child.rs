@@ -4,12 +4,11 @@ use super::protocol::{WorkerMessage, WorkerTask};
 use super::signals::{ask_group, kill_group, pass_on, wait_for_end};
 use super::tree::kill_tree;
 use super::worker_log;
-use crate::formats::checked;
 use crate::progress::Report;
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,12 +54,8 @@ pub(super) struct Setting<'a> {
     pub(super) threads: usize,
     /// The devices that it has for itself.
     pub(super) gpus: &'a [String],
-    /// The key's log.
-    pub(super) log: PathBuf,
     /// What it logs to its standard error; nothing when off.
     pub(super) engine_log: Option<&'a str>,
-    /// From 1; a retry goes on writing the log.
-    pub(super) attempt: u32,
 }
 
 impl Worker {
@@ -99,10 +94,8 @@ impl Worker {
         let process = child.id();
         let gone = Arc::new(Mutex::new(false));
         let watched = Arc::clone(&gone);
-        let log = open_log(&setting.log, setting.attempt);
         let stage = task.stage.clone();
-        let watcher =
-            std::thread::spawn(move || watch(child, position, stage, log, &watched, &sender));
+        let watcher = std::thread::spawn(move || watch(child, position, stage, &watched, &sender));
         Ok(Self {
             process,
             gone,
@@ -137,36 +130,15 @@ impl Worker {
     }
 }
 
-/// A log that cannot be written must not lose the result.
-fn open_log(path: &Path, attempt: u32) -> Option<fs_err::File> {
-    if attempt == 1 {
-        return fs_err::File::create(path).ok();
-    }
-    let mut log = fs_err::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .ok()?;
-    let note = Report::Note {
-        text: format!("attempt {attempt}"),
-    };
-    log_line(&mut log, &note);
-    Some(log)
-}
-
-fn log_line(log: &mut fs_err::File, report: &Report) {
-    let _ = writeln!(log, "{}", checked::to_text(report).unwrap_or_default());
-}
-
 fn watch(
     mut child: Child,
     position: usize,
     stage: String,
-    mut log: Option<fs_err::File>,
     gone: &Mutex<bool>,
     sender: &Sender<FromWorker>,
 ) {
     let stderr = child.stderr.take();
+    let to_log = sender.clone();
     let errors = std::thread::spawn(move || {
         let mut lines = VecDeque::new();
         for line in stderr
@@ -180,6 +152,8 @@ fn watch(
             if lines.len() == KEPT_LINES {
                 lines.pop_front();
             }
+            let text = line.clone();
+            let _ = to_log.send(FromWorker::Report(position, Report::Note { text }));
             lines.push_back(line);
         }
         Vec::from(lines)
@@ -194,16 +168,12 @@ fn watch(
         let Ok(line) = line else { break };
         match serde_json::from_str(&line) {
             Ok(WorkerMessage::Report { report }) => {
-                if let (Some(log), false) = (&mut log, matches!(report, Report::Tick { .. })) {
-                    log_line(log, &report);
-                }
                 let _ = sender.send(FromWorker::Report(position, report));
             }
             Ok(message) => last = Some(message),
+            // Something in the worker wrote to its standard output: for the log.
             Err(_) => {
-                if let Some(log) = &mut log {
-                    log_line(log, &Report::Note { text: line });
-                }
+                let _ = sender.send(FromWorker::Report(position, Report::Note { text: line }));
             }
         }
     }

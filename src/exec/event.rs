@@ -1,7 +1,7 @@
 //! Everything that can be known about a run, in order. Reporters and the event log see nothing else.
 
-use crate::artifact::Damage;
-use crate::key::Hash;
+use crate::artifact::{Damage, GitState, Timings};
+use crate::key::{Fingerprint, Hash};
 use crate::plan::Cause;
 use crate::progress::Report;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,11 @@ pub enum RunEvent {
         command: Vec<String>,
         /// How many stages the run covers.
         stages: usize,
+    },
+    /// What git says of the pipeline's folder; asked for when the first stage starts.
+    GitRead {
+        /// Commit, and whether something differs from it.
+        git: GitState,
     },
     /// A stage's result was in the cache.
     StageFresh {
@@ -65,6 +70,9 @@ pub enum RunEvent {
         kind: String,
         /// Its key.
         key: Hash,
+        /// What it depends on: a log tells what ran also when the cache no longer has the record.
+        #[serde(default)]
+        fingerprint: Fingerprint,
         /// Every reason.
         causes: Vec<Cause>,
         /// 1, and one more for each retry.
@@ -187,6 +195,9 @@ pub enum StageOutcome {
         peak_memory: Option<u64>,
         /// The counts that the stage wrote for people.
         summary: serde_json::Map<String, serde_json::Value>,
+        /// Where the time went.
+        #[serde(default)]
+        durations: Option<Timings>,
     },
     /// It said why it could not.
     Failed {

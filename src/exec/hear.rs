@@ -45,6 +45,10 @@ impl Loop<'_> {
         let stage = &self.site.pipeline.stages[index];
         let stopped = limits.stopped();
         let seconds = attempt.watch.seconds();
+        if let Some(git) = self.git.news() {
+            self.site.git = Some(git.clone());
+            self.tell(&RunEvent::GitRead { git });
+        }
         let timed_out = stopped == Some(StopReason::Timeout);
         tracing::debug!(
             stage = stage.id,

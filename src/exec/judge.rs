@@ -22,6 +22,7 @@ impl Loop<'_> {
         if inputs.iter().any(|&input| self.resolved[input].is_none()) {
             return Ok(());
         }
+        let watch = Stopwatch::start();
         match self.planner.judge(index, inputs, &self.resolved)? {
             Verdict::Fresh { record } => {
                 self.saved_seconds += record.origin.seconds;
@@ -37,11 +38,14 @@ impl Loop<'_> {
                 key,
                 fingerprint,
                 causes,
+                ..
             } => {
                 let ready = Ready {
                     key,
                     fingerprint,
                     causes,
+                    since: Stopwatch::start(),
+                    judging: watch.seconds(),
                     told: false,
                     attempt: 1,
                 };
@@ -55,7 +59,8 @@ impl Loop<'_> {
     }
 
     /// Puts a stage into the queue.
-    pub(super) fn make_ready(&mut self, index: usize, ready: Box<Ready>) {
+    pub(super) fn make_ready(&mut self, index: usize, mut ready: Box<Ready>) {
+        ready.since = Stopwatch::start();
         self.states.set(index, State::Ready);
         self.states.ready.insert(index, ready);
         self.enqueue(index);

@@ -14,6 +14,7 @@ mod child;
 mod durations;
 mod event;
 mod evidence;
+mod git;
 mod gpus;
 mod hear;
 mod judge;

@@ -7,6 +7,7 @@ use super::attempt::Site;
 use super::child::FromWorker;
 use super::durations::Durations;
 use super::event::RunEvent;
+use super::git::GitProbe;
 use super::ready::ReadyQueue;
 use super::resources::{Resources, machine_memory};
 use super::signals::Signals;
@@ -160,6 +161,7 @@ pub(super) struct Loop<'a> {
     /// Whether to look for stages that ask for more GPUs than there are before another one starts.
     pub(super) check_gpus: bool,
     pub(super) watch: Stopwatch,
+    pub(super) git: GitProbe,
     pub(super) saved_seconds: f64,
 }
 
@@ -183,6 +185,8 @@ pub fn execute(
             store,
             project: &settings.project,
             run: &settings.run,
+            command: &settings.command,
+            git: None,
             host: host(),
             threads: settings.threads,
         },
@@ -205,6 +209,7 @@ pub fn execute(
         adopts,
         check_gpus: true,
         watch: Stopwatch::start(),
+        git: GitProbe::default(),
         saved_seconds: 0.0,
     };
     this.tell(&RunEvent::RunStarted {

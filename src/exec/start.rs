@@ -8,6 +8,8 @@ use super::limits::Limits;
 use super::resources::Taken;
 use super::run::{ExecError, Loop};
 use super::states::{Ready, Running, State};
+use crate::artifact::Timings;
+use crate::clock::Stopwatch;
 use crate::plan::Verdict;
 
 impl Loop<'_> {
@@ -23,13 +25,14 @@ impl Loop<'_> {
                 self.resources.give_back(&taken);
                 continue;
             };
+            let watch = Stopwatch::start();
             let damaged = self.check_inputs(index)?;
             if !damaged.is_empty() {
                 self.resources.give_back(&taken);
                 self.states.set(index, State::Waiting);
                 return Ok(damaged);
             }
-            if let Some(again) = self.start(index, ready, taken)? {
+            if let Some(again) = self.start(index, ready, taken, watch)? {
                 return Ok(vec![again]);
             }
         }
@@ -72,12 +75,13 @@ impl Loop<'_> {
         self.priorities = Some(priorities);
     }
 
-    /// Starts one stage. Returns it when it has to be judged again, because another process made its result.
+    /// Starts one stage, whose inputs are being checked since `checking`. Returns it when it has to be judged again, because another process made its result.
     fn start(
         &mut self,
         index: usize,
         mut ready: Box<Ready>,
         taken: Taken,
+        checking: Stopwatch,
     ) -> Result<Option<usize>, ExecError> {
         let stage = &self.site.pipeline.stages[index];
         let Some(lock) = self.site.store.try_lock(&ready.key)? else {
@@ -108,6 +112,7 @@ impl Loop<'_> {
         let next = (ready.attempt <= stage.execution.retries).then(|| {
             Box::new(Ready {
                 attempt: ready.attempt + 1,
+                judging: 0.0,
                 told: false,
                 ..(*ready).clone()
             })
@@ -117,6 +122,8 @@ impl Loop<'_> {
             fingerprint,
             causes,
             attempt: number,
+            since,
+            judging,
             ..
         } = *ready;
         let evidence = Evidence {
@@ -127,23 +134,30 @@ impl Loop<'_> {
                 .collect(),
         };
         let input_artifacts = inputs_of(&self.site, stage, inputs, &self.records)?;
+        let hashing_inputs = checking.seconds();
+        let before = Timings {
+            hashing_files: judging,
+            queued: (since.seconds() - hashing_inputs).max(0.0),
+            hashing_inputs,
+            ..Timings::default()
+        };
         let (attempt, task) = Attempt::begin(
             &self.site,
             stage,
             key,
-            fingerprint,
+            fingerprint.clone(),
             evidence,
             input_artifacts,
             lock,
+            before,
         )?;
+        self.git.begin(&self.site.pipeline.file);
         let gpus = self.resources.gpu_ids(&taken);
         let setting = Setting {
             program: &self.settings.program,
             threads: self.settings.threads,
             gpus: &gpus,
-            log: self.site.store.log_path(&key),
             engine_log: self.settings.log.as_deref(),
-            attempt: number,
         };
         let worker =
             Worker::start(&setting, &task, index, self.sender.clone()).map_err(ExecError::Start)?;
@@ -170,6 +184,7 @@ impl Loop<'_> {
             stage: stage.id.clone(),
             kind: stage.kind.name.to_owned(),
             key,
+            fingerprint,
             causes,
             attempt: number,
             gpus,

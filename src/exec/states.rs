@@ -4,6 +4,7 @@ use super::attempt::Attempt;
 use super::child::Worker;
 use super::limits::Limits;
 use super::resources::Taken;
+use crate::clock::Stopwatch;
 use crate::graph::StageGraph;
 use crate::key::{Fingerprint, Hash};
 use crate::plan::Cause;
@@ -32,6 +33,9 @@ pub(super) struct Ready {
     pub(super) key: Hash,
     pub(super) fingerprint: Fingerprint,
     pub(super) causes: Vec<Cause>,
+    /// Since when it is in the queue, and how many seconds the verdict took.
+    pub(super) since: Stopwatch,
+    pub(super) judging: f64,
     /// Another process has the key's lock, and a person was told.
     pub(super) told: bool,
     /// The attempt that comes, from 1.

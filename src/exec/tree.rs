@@ -43,15 +43,23 @@ pub(super) fn kill_below(root: u32) {
 /// process itself started for its own use is in its own group, where nothing of a worker is.
 pub(super) fn end_strays(workers: &BTreeSet<u32>) {
     let me = std::process::id();
-    let processes = processes();
-    let own_group = processes.get(&me).map(|seen| seen.group);
-    for (process, seen) in processes {
-        let stray = Some(seen.group) != own_group && !workers.contains(&process);
-        if seen.parent == me && stray {
-            if !seen.dead {
-                kill_tree(process);
+    // What ends while the list is read leaves its children to this process, at a place that was read before.
+    for _ in 0..LOOKS {
+        let processes = processes();
+        let own_group = processes.get(&me).map(|seen| seen.group);
+        let mut found = false;
+        for (process, seen) in processes {
+            let stray = Some(seen.group) != own_group && !workers.contains(&process);
+            if seen.parent == me && stray {
+                found = true;
+                if !seen.dead {
+                    kill_tree(process);
+                }
+                bury(process);
             }
-            bury(process);
+        }
+        if !found {
+            return;
         }
     }
 }

@@ -13,6 +13,9 @@ use std::path::Path;
 /// Progress is worth a line this often, in seconds; metrics, notes and the last tick are always.
 const TICK_EVERY: f64 = 0.05;
 
+/// Memory is reported at most this often, in seconds.
+const MEMORY_EVERY: f64 = 2.0;
+
 /// Reads one task from `input`, runs it and writes messages to `output`. Returns whether the artifact was made.
 pub fn work(input: &mut dyn Read, output: &mut dyn Write) -> std::io::Result<bool> {
     let task: WorkerTask = serde_json::from_reader(input).map_err(|error| {
@@ -33,6 +36,7 @@ pub fn work(input: &mut dyn Read, output: &mut dyn Write) -> std::io::Result<boo
         stopped: Cell::new(false),
         watch: Stopwatch::start(),
         last_tick: Cell::new(-1.0),
+        last_memory: Cell::new(0.0),
     };
     tracing::debug!(
         stage = task.stage,
@@ -103,6 +107,7 @@ struct LineProgress<'a> {
     stopped: Cell<bool>,
     watch: Stopwatch,
     last_tick: Cell<f64>,
+    last_memory: Cell<f64>,
 }
 
 impl LineProgress<'_> {
@@ -128,8 +133,16 @@ impl Progress for LineProgress<'_> {
             if matches!(report, Report::Tick { .. }) {
                 self.last_tick.set(now);
             }
+            let mut sent = self.send(&WorkerMessage::Report { report });
+            if now - self.last_memory.get() >= MEMORY_EVERY {
+                self.last_memory.set(now);
+                if let (Ok(()), Some(resident)) = (&sent, status("VmRSS:")) {
+                    let report = Report::Memory { resident };
+                    sent = self.send(&WorkerMessage::Report { report });
+                }
+            }
             // A closed pipe means that the runner is gone: stop at the next safe place.
-            if self.send(&WorkerMessage::Report { report }).is_err() {
+            if sent.is_err() {
                 self.stopped.set(true);
                 return Err(Stopped);
             }
@@ -147,12 +160,15 @@ fn has_entries(folder: &Path) -> bool {
     fs_err::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
-/// `VmHWM` of this process, in bytes.
+/// The most that this process had resident, in bytes.
 fn peak_memory() -> Option<u64> {
+    status("VmHWM:")
+}
+
+/// A line of this process's status, in bytes.
+fn status(name: &str) -> Option<u64> {
     let status = fs_err::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }

@@ -6,15 +6,16 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::LazyLock;
 
 const START: &str = "{\"check\":\"";
 const BETWEEN: &str = "\",";
 const DIGITS: usize = 32;
 
 fn check(rest: &[u8]) -> String {
-    let mut hasher = blake3::Hasher::new_derive_key("ilm-pipe checked json v1");
-    hasher.update(rest);
-    let mut digits = hasher.finalize().to_hex().to_string();
+    static EMPTY: LazyLock<blake3::Hasher> =
+        LazyLock::new(|| blake3::Hasher::new_derive_key("ilm-pipe checked json v1"));
+    let mut digits = EMPTY.clone().update(rest).finalize().to_hex().to_string();
     digits.truncate(DIGITS);
     digits
 }

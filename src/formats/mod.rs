@@ -2,14 +2,20 @@
 //!
 //! Parquet lives in [`crate::data`], beside the schema it stores.
 
+pub mod archive;
+pub mod blocks;
 pub mod checked;
+pub mod gguf;
+pub mod half;
 pub mod json;
+pub mod safetensors;
 pub mod tensors;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Writes a file aside and renames it into place, so that a reader sees the old content or the new, never half.
+/// Writes a file aside and renames it into place, so that a reader sees the old content or the new, never half. After a loss
+/// of power it may be cut: for content with a check of its own that can be made again.
 pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| {
@@ -19,7 +25,6 @@ pub fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
         )
     })?;
     file.write_all(content)?;
-    file.as_file().sync_data()?;
     file.persist(path).map_err(|error| {
         std::io::Error::new(
             error.error.kind(),

@@ -15,23 +15,67 @@ pub struct Change {
     pub new: Option<String>,
 }
 
+/// Values longer than this are cut for people.
+const LONGEST: usize = 60;
+
+/// What is shown of a long value before the place where two of them begin to differ.
+const LEAD: usize = 12;
+
+impl Change {
+    /// Old and new value for people: hashes by their first digits, long texts and lists around the place where they
+    /// begin to differ. A value that is not there is a dash.
+    pub fn shortened(&self) -> (String, String) {
+        let dash = || "–".to_owned();
+        match (&self.old, &self.new) {
+            (Some(old), Some(new)) => {
+                let (old, new) = (short_hash(old), short_hash(new));
+                let same = old
+                    .chars()
+                    .zip(new.chars())
+                    .take_while(|(a, b)| a == b)
+                    .count();
+                (around(old, same), around(new, same))
+            }
+            (None, Some(new)) => (dash(), around(short_hash(new), 0)),
+            (Some(old), None) => (around(short_hash(old), 0), dash()),
+            (None, None) => (dash(), dash()),
+        }
+    }
+}
+
+/// A leaf's value for people: hashes by their first digits, long texts cut at the end.
+pub fn shortened(value: &str) -> String {
+    around(short_hash(value), 0)
+}
+
+/// Hashes of content are 64 digits; a person needs to see that they differ, not all of them.
+fn short_hash(value: &str) -> &str {
+    let hash = value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
+    if hash { &value[..12] } else { value }
+}
+
+/// The part of a long text around the position `at`.
+fn around(text: &str, at: usize) -> String {
+    let n = text.chars().count();
+    if n <= LONGEST {
+        return text.to_owned();
+    }
+    let start = at.saturating_sub(LEAD).min(n - LONGEST);
+    let start = if start <= 1 { 0 } else { start };
+    let shown: String = text.chars().skip(start).take(LONGEST).collect();
+    let (before, after) = (start > 0, start + LONGEST < n);
+    let mark = |cut| if cut { "…" } else { "" };
+    format!("{}{shown}{}", mark(before), mark(after))
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, old, new } = self;
-        let short = |value: &str| {
-            // Hashes of content are 64 digits; a person needs to see that they differ, not all of them.
-            if name.starts_with("inputs.") || name.starts_with("files.") {
-                value.get(..12).unwrap_or(value).to_owned()
-            } else {
-                value.to_owned()
-            }
-        };
-        match (old, new) {
-            (Some(old), Some(new)) => {
-                write!(f, "`{name}` changed from {} to {}", short(old), short(new))
-            }
-            (None, Some(new)) => write!(f, "`{name}` is new: {}", short(new)),
-            (Some(old), None) => write!(f, "`{name}` is gone (was {})", short(old)),
+        let name = &self.name;
+        let (old, new) = self.shortened();
+        match (&self.old, &self.new) {
+            (Some(_), Some(_)) => write!(f, "`{name}` changed from {old} to {new}"),
+            (None, Some(_)) => write!(f, "`{name}` is new: {new}"),
+            (Some(_), None) => write!(f, "`{name}` is gone (was {old})"),
             (None, None) => write!(f, "`{name}` is unchanged"),
         }
     }
@@ -85,5 +129,32 @@ mod tests {
             ]
         );
         assert!(difference(&old, &old).is_empty());
+    }
+
+    #[test]
+    fn long_values_are_cut_around_what_differs() {
+        let list = |last: &str| {
+            let mut words: Vec<String> = (0..30).map(|n| format!("\"word{n}\"")).collect();
+            words[20] = format!("\"{last}\"");
+            format!("[{}]", words.join(","))
+        };
+        let change = |old: &str, new: &str| Change {
+            name: "params.words".to_owned(),
+            old: Some(old.to_owned()),
+            new: Some(new.to_owned()),
+        };
+        let (old, new) = change(&list("one"), &list("other")).shortened();
+        assert_eq!(
+            old,
+            "…,\"word19\",\"one\",\"word21\",\"word22\",\"word23\",\"word24\",\"word25\"…"
+        );
+        assert!(new.contains("\"other\""), "{new}");
+        assert_eq!(new.chars().count(), LONGEST + 2);
+        let (a, b) = ("a".repeat(64), "b".repeat(64));
+        assert_eq!(change(&a, &b).shortened(), ("a".repeat(12), "b".repeat(12)));
+        // Values that begin to differ only where the shorter one ends.
+        let (x, y) = (format!("{}é", "x".repeat(70)), "x".repeat(70));
+        let (x, y) = change(&x, &y).shortened();
+        assert_ne!(x, y);
     }
 }

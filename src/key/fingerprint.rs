@@ -5,6 +5,7 @@ use crate::stages::{Arity, Kind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// Raised when the meaning of fingerprints or the layout of artifacts changes.
 const FORMAT: &str = "1";
@@ -44,7 +45,7 @@ impl Fingerprint {
 
     /// Adds the `index`-th artifact of a port.
     pub fn add_input(&mut self, port: &str, arity: Arity, index: usize, input: &InputHash<'_>) {
-        let name = format!("inputs.{port}[{index}]");
+        let name = input_name(port, index);
         if arity.takes_many() {
             for (axis, value) in input.matrix {
                 self.0
@@ -56,20 +57,28 @@ impl Fingerprint {
 
     /// The key: BLAKE3 over the length-prefixed entries in their sorted order.
     pub fn key(&self) -> Hash {
-        let mut hasher = blake3::Hasher::new_derive_key("ilm-pipe stage key v1");
+        static EMPTY: LazyLock<blake3::Hasher> =
+            LazyLock::new(|| blake3::Hasher::new_derive_key("ilm-pipe stage key v1"));
+        // Many small updates of the hasher cost more than one copy.
+        let mut bytes = Vec::with_capacity(1024);
         for (name, value) in &self.0 {
-            hasher.update(&(name.len() as u64).to_le_bytes());
-            hasher.update(name.as_bytes());
-            hasher.update(&(value.len() as u64).to_le_bytes());
-            hasher.update(value.as_bytes());
+            for text in [name, value] {
+                bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                bytes.extend_from_slice(text.as_bytes());
+            }
         }
-        hasher.finalize().into()
+        EMPTY.clone().update(&bytes).finalize().into()
     }
 
     /// The entries, sorted by name.
     pub fn leaves(&self) -> &BTreeMap<String, String> {
         &self.0
     }
+}
+
+/// The name of the `index`-th artifact of a port.
+pub fn input_name(port: &str, index: usize) -> String {
+    format!("inputs.{port}[{index}]")
 }
 
 /// Writes every leaf of a JSON value under its dotted name. An empty list or table is a leaf of its own, so that

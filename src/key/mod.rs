@@ -20,9 +20,9 @@ mod difference;
 mod files;
 mod fingerprint;
 
-pub use difference::{Change, difference};
+pub use difference::{Change, difference, shortened};
 pub use files::{FileError, FileHashes, Sighting, Stamp, hash_file};
-pub use fingerprint::{Fingerprint, InputHash};
+pub use fingerprint::{Fingerprint, InputHash, input_name};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -76,7 +76,21 @@ impl Serialize for Hash {
 
 impl<'de> Deserialize<'de> for Hash {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a 64-digit hash"))
+        deserializer.deserialize_str(Digits)
+    }
+}
+
+/// Reads a hash without a copy of its text.
+struct Digits;
+
+impl serde::de::Visitor<'_> for Digits {
+    type Value = Hash;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a hash of 64 hex digits")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Hash, E> {
+        Hash::parse(text).ok_or_else(|| E::custom("not a 64-digit hash"))
     }
 }

@@ -73,6 +73,24 @@ pub trait Backend: Device<f32> {
         positions: &[u32],
         base: f32,
     ) -> Made<Self>;
+    /// Rotary positions with given frequencies.
+    fn rotary_at(
+        g: &Graph<Self>,
+        x: &Matrix<Self>,
+        heads: usize,
+        positions: &[u32],
+        frequencies: &[f32],
+    ) -> Made<Self>;
+    /// Attention with a bias in the place of the scale.
+    fn biased_attention(
+        g: &Graph<Self>,
+        q: &Matrix<Self>,
+        k: &Matrix<Self>,
+        v: &Matrix<Self>,
+        bias: &Matrix<Self>,
+        shape: &AttentionShape,
+        mask: &Mask,
+    ) -> Made<Self>;
     /// Mean cross-entropy over the rows that have a target.
     fn cross_entropy(
         g: &Graph<Self>,

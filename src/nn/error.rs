@@ -34,6 +34,14 @@ pub enum NnError {
         /// Every difference: missing, extra and wrongly shaped arrays.
         problems: Vec<String>,
     },
+    /// A file or folder of a pre-trained model is not what it must be.
+    #[error("`{}` {message}", path.display())]
+    Pretrained {
+        /// The file or folder.
+        path: PathBuf,
+        /// The rest of the sentence.
+        message: String,
+    },
     /// Training reached a number that is not finite.
     #[error("{what} is {value} at step {step}; try a lower `learning_rate` or `clip_norm`")]
     NotFinite {

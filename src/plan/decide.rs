@@ -1,6 +1,6 @@
 //! The verdict on one stage.
 
-use super::{Cause, PlanError, Verdict};
+use super::{Before, Cause, PlanError, Verdict};
 use crate::artifact::{Damage, LastKeys, Lookup, Record, Store, StoreError};
 use crate::clock;
 use crate::key::{FileError, FileHashes, Fingerprint, Hash, InputHash, Sighting, difference};
@@ -134,17 +134,25 @@ impl<'a> Planner<'a> {
         if waits_for.is_empty() {
             return self.decide(index, fingerprint);
         }
-        let causes = match self.last(stage) {
-            LastSuccess::Never => vec![Cause::New],
-            LastSuccess::Lost => Vec::new(),
-            LastSuccess::Known(last) => difference(&last.fingerprint, &fingerprint)
+        let before = self.before(stage);
+        let causes = match &before {
+            None => vec![Cause::New],
+            Some(before) => before
+                .fingerprint()
+                .map(|last| difference(last, &fingerprint))
+                .unwrap_or_default()
                 .into_iter()
                 // An input that is not there yet is not gone.
                 .filter(|change| !change.name.starts_with("inputs.") || change.new.is_some())
                 .map(Cause::Changed)
                 .collect(),
         };
-        Ok(Verdict::Pending { waits_for, causes })
+        Ok(Verdict::Pending {
+            waits_for,
+            fingerprint,
+            causes,
+            before,
+        })
     }
 
     /// Judges a stage whose inputs are all there.
@@ -167,12 +175,15 @@ impl<'a> Planner<'a> {
                 }
             },
         };
-        let causes = self.causes(stage, &key, &fingerprint, damage);
+        let before = self.before(stage);
+        let causes = causes(&key, &fingerprint, before.as_ref(), damage);
         if let Some(&maker) = claims.iter().find_map(|claim| self.claims.get(claim)) {
             self.followers.entry(maker).or_default().insert(index);
             return Ok(Verdict::Pending {
                 waits_for: vec![self.pipeline.stages[maker].id.clone()],
+                fingerprint,
                 causes,
+                before,
             });
         }
         self.claims
@@ -182,34 +193,8 @@ impl<'a> Planner<'a> {
             key,
             fingerprint,
             causes,
+            before,
         })
-    }
-
-    /// Every reason why a stage runs that has no intact result.
-    fn causes(
-        &self,
-        stage: &StageSpec,
-        key: &Hash,
-        fingerprint: &Fingerprint,
-        damage: Option<Damage>,
-    ) -> Vec<Cause> {
-        let unexplained = damage.is_none();
-        let mut causes: Vec<Cause> = damage.into_iter().map(Cause::Damaged).collect();
-        if self.last.get(&stage.id).as_ref() == Some(key) {
-            causes.extend(unexplained.then_some(Cause::Forgotten));
-            return causes;
-        }
-        match self.last(stage) {
-            // Said beside damage, too: a stage that waits for others was announced with it.
-            LastSuccess::Never => causes.push(Cause::New),
-            LastSuccess::Lost => causes.push(Cause::HistoryGone),
-            LastSuccess::Known(last) => causes.extend(
-                difference(&last.fingerprint, fingerprint)
-                    .into_iter()
-                    .map(Cause::Changed),
-            ),
-        }
-        causes
     }
 
     /// Looks for damage: at a glance, or thoroughly where it matters.
@@ -227,12 +212,10 @@ impl<'a> Planner<'a> {
         Ok(damage)
     }
 
-    fn last(&self, stage: &StageSpec) -> LastSuccess {
-        match self.last.get(&stage.id).map(|key| self.store.record(&key)) {
-            None => LastSuccess::Never,
-            Some(None) => LastSuccess::Lost,
-            Some(Some(record)) => LastSuccess::Known(Box::new(record)),
-        }
+    fn before(&self, stage: &StageSpec) -> Option<Before> {
+        let key = self.last.get(&stage.id)?;
+        let record = self.store.record(&key).map(Arc::new);
+        Some(Before { key, record })
     }
 
     fn fingerprint(
@@ -344,10 +327,26 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// What is known of the last time that a stage succeeded.
-enum LastSuccess {
-    Never,
-    /// There was one, but what it was made from cannot be told any more.
-    Lost,
-    Known(Box<Record>),
+/// Every reason why a stage runs that has no intact result.
+fn causes(
+    key: &Hash,
+    fingerprint: &Fingerprint,
+    before: Option<&Before>,
+    damage: Option<Damage>,
+) -> Vec<Cause> {
+    let unexplained = damage.is_none();
+    let mut causes: Vec<Cause> = damage.into_iter().map(Cause::Damaged).collect();
+    match before {
+        // Said beside damage, too: a stage that waits for others was announced with it.
+        None => causes.push(Cause::New),
+        Some(last) if last.key == *key => causes.extend(unexplained.then_some(Cause::Forgotten)),
+        Some(last) => match last.fingerprint() {
+            None => causes.push(Cause::HistoryGone),
+            Some(last) => {
+                let changes = difference(last, fingerprint);
+                causes.extend(changes.into_iter().map(Cause::Changed));
+            }
+        },
+    }
+    causes
 }

@@ -7,9 +7,11 @@
 //! Two stages with one key, or with one damaged artifact, are one piece of work: the first in the order of the graph is
 //! dirty, the other is pending on it, in `run` as in `plan`.
 
+mod before;
 mod cause;
 mod decide;
 
+pub use before::Before;
 pub use cause::Cause;
 pub use decide::{Planner, Resolved};
 
@@ -38,23 +40,30 @@ pub enum Verdict {
         fingerprint: Fingerprint,
         /// Every reason.
         causes: Vec<Cause>,
+        /// The last success, with which it was compared.
+        before: Option<Before>,
     },
     /// Decided once the stages before it have run.
     Pending {
         /// The stages that run first.
         waits_for: Vec<String>,
+        /// What it depends on, as far as it is known: artifacts that are yet to be made are not in it.
+        fingerprint: Fingerprint,
         /// Changes of its own that are already known; with them it runs unless that result was computed before.
         causes: Vec<Cause>,
+        /// The last success, with which it was compared.
+        before: Option<Before>,
     },
 }
 
 fn key_only<S: serde::Serializer>(record: &Arc<Record>, serializer: S) -> Result<S::Ok, S::Error> {
     use serde::ser::SerializeStruct as _;
-    let mut out = serializer.serialize_struct("Record", 4)?;
+    let mut out = serializer.serialize_struct("Record", 5)?;
     out.serialize_field("key", &record.key)?;
     out.serialize_field("output", &record.output)?;
     out.serialize_field("fingerprint", &record.fingerprint)?;
     out.serialize_field("origin", &record.origin)?;
+    out.serialize_field("accepted", &record.accepted)?;
     out.end()
 }
 

@@ -164,6 +164,7 @@ impl<W: Write> HumanReporter<W> {
                     running.metrics.insert(name.clone(), *value);
                 }
             }
+            Report::Memory { .. } => {}
             Report::Note { text } => self.line(Verbosity::Verbose, "Note", "2", stage, text),
             Report::Warning { text } => self.line(Verbosity::Normal, "Warning", "33", stage, text),
         }
@@ -278,6 +279,7 @@ impl<W: Write> Reporter for HumanReporter<W> {
                 let text = format!("{pipeline}{profile}: {}", count(*stages, "stage"));
                 self.say(Verbosity::Normal, &text);
             }
+            RunEvent::GitRead { .. } => {}
             RunEvent::StageFresh {
                 stage,
                 saved_seconds,
@@ -413,6 +415,7 @@ mod tests {
             stage: stage(name),
             kind: "fit-cf".to_owned(),
             key: hash(),
+            fingerprint: Fingerprint::default(),
             causes,
             attempt: 1,
             gpus: Vec::new(),
@@ -480,6 +483,7 @@ mod tests {
                     output: hash(),
                     peak_memory: Some(52_428_800),
                     summary: summary.as_object().cloned().unwrap_or_default(),
+                    durations: None,
                 },
             ),
             ended(
@@ -492,6 +496,7 @@ mod tests {
                 stage: stage("lm"),
                 kind: "backbone".to_owned(),
                 key: hash(),
+                fingerprint: Fingerprint::default(),
                 causes: vec![Cause::New],
                 attempt: 1,
                 gpus: vec!["0".to_owned(), "3".to_owned()],
@@ -511,6 +516,7 @@ mod tests {
                 stage: stage("lm"),
                 kind: "backbone".to_owned(),
                 key: hash(),
+                fingerprint: Fingerprint::default(),
                 causes: vec![Cause::New],
                 attempt: 2,
                 gpus: vec!["1".to_owned()],

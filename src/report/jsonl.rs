@@ -2,7 +2,7 @@
 //! runner was killed.
 
 use super::Reporter;
-use crate::clock;
+use crate::clock::{self, Stopwatch};
 use crate::exec::RunEvent;
 use crate::formats::checked;
 use crate::progress::Report;
@@ -13,11 +13,15 @@ use std::path::Path;
 /// Writes events to a file as they come.
 pub struct JsonLines {
     out: Option<BufWriter<fs_err::File>>,
+    watch: Stopwatch,
 }
 
 #[derive(Serialize)]
 struct Line<'a> {
+    /// UTC, to the microsecond.
     time: String,
+    /// Seconds since the log began, on a clock that nobody sets back.
+    at: f64,
     #[serde(flatten)]
     event: &'a RunEvent,
 }
@@ -27,6 +31,7 @@ impl JsonLines {
     pub fn create(path: &Path) -> Self {
         Self {
             out: fs_err::File::create(path).ok().map(BufWriter::new),
+            watch: Stopwatch::start(),
         }
     }
 }
@@ -43,7 +48,8 @@ impl Reporter for JsonLines {
         }
         let Some(out) = &mut self.out else { return };
         let line = Line {
-            time: clock::timestamp(clock::since_epoch_ns()),
+            time: clock::precise_timestamp(clock::since_epoch_ns()),
+            at: self.watch.seconds(),
             event,
         };
         let written = checked::to_text(&line).and_then(|text| writeln!(out, "{text}"));

@@ -3,11 +3,13 @@
 mod history;
 mod human;
 mod jsonl;
+mod stage_logs;
 
 pub use history::{LastRun, last_run};
 pub(crate) use human::plain;
 pub use human::{HumanReporter, Verbosity};
 pub use jsonl::JsonLines;
+pub use stage_logs::{AttemptLog, LogLine, StageLogs, read_log};
 
 use crate::exec::RunEvent;
 

@@ -120,6 +120,7 @@ mod parameters;
 mod params;
 mod pipeline;
 mod problem;
+mod profiles;
 mod reference;
 mod resources;
 mod schema;
@@ -138,7 +139,13 @@ pub use names::suggest;
 pub use outline::{Outline, outline};
 pub use pipeline::{Location, Pipeline, StageSpec};
 pub use problem::{RelatedPlace, SpecErrors, SpecProblem};
+pub use profiles::profiles;
 pub use schema::schema;
+
+/// Amounts that a person writes as text, for other things than pipelines.
+pub(crate) mod amounts {
+    pub(crate) use super::resources::{duration, duration_text, memory, memory_text};
+}
 
 use crate::stages;
 use std::io;

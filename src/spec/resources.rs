@@ -30,7 +30,7 @@ pub(super) const MEMORY_FORM: &str = "an amount of memory such as \"512MiB\" or 
 pub(super) const TIME_FORM: &str = "a time such as \"90s\", \"30m\" or \"1h30m\"";
 
 /// Bytes: "2GiB", "1.5 GB". `None` for anything else and for nothing at all.
-pub(super) fn memory(text: &str) -> Option<u64> {
+pub(crate) fn memory(text: &str) -> Option<u64> {
     let text = text.trim();
     let (number, scale) = MEMORY
         .iter()
@@ -41,7 +41,7 @@ pub(super) fn memory(text: &str) -> Option<u64> {
 }
 
 /// A time: "90s", "1h30m", parts added up. `None` for anything else and for no time at all.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total = 0u64;
     while !rest.is_empty() {
@@ -61,7 +61,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// The shortest exact text that [`memory`] reads back.
-pub(super) fn memory_text(bytes: u64) -> String {
+pub(crate) fn memory_text(bytes: u64) -> String {
     let (unit, scale) = MEMORY
         .iter()
         .find(|(_, scale)| bytes.is_multiple_of(*scale))
@@ -70,7 +70,7 @@ pub(super) fn memory_text(bytes: u64) -> String {
 }
 
 /// The shortest exact text that [`duration`] reads back.
-pub(super) fn duration_text(time: Duration) -> String {
+pub(crate) fn duration_text(time: Duration) -> String {
     let milliseconds = time.as_millis() as u64;
     let (unit, scale) = TIME
         .iter()

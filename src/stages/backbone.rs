@@ -6,7 +6,7 @@ use crate::formats::json;
 use crate::nn::models::llama::{Corpus, Llama, LlamaConfig, Pretraining};
 use crate::nn::training::{TrainConfig, train};
 use crate::nn::{Backend, count};
-use crate::text::{BOS, EOS, PAD};
+use crate::text::Specials;
 use dfdx::tensor::Cpu;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,7 @@ impl Stage for Backbone {
     fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
         // The model checks its own sizes; the size of the vocabulary comes from the tokenizer and is taken as right here.
-        for (field, message) in self.model(1).problems() {
+        for (field, message) in self.model(1, &Specials::ours()).problems() {
             let field = match field {
                 "hidden_size" => "d_model",
                 "intermediate_size" => "d_ff",
@@ -149,7 +149,7 @@ impl Stage for Backbone {
 }
 
 impl Backbone {
-    fn model(&self, vocab_size: usize) -> LlamaConfig {
+    fn model(&self, vocab_size: usize, specials: &Specials) -> LlamaConfig {
         LlamaConfig {
             hidden_size: self.d_model,
             intermediate_size: self.d_ff,
@@ -162,9 +162,9 @@ impl Backbone {
             initializer_range: self
                 .init_std
                 .unwrap_or_else(|| (2.0 / (5.0 * self.d_model.max(1) as f64)).sqrt()),
-            bos_token_id: Some(BOS),
-            eos_token_id: Some(EOS),
-            pad_token_id: Some(PAD),
+            bos_token_id: specials.bos,
+            eos_token_id: Some(specials.eos),
+            pad_token_id: Some(specials.pad),
             ..LlamaConfig::default()
         }
     }
@@ -203,7 +203,7 @@ impl Backbone {
                 .warn("no document is held out, so nothing measures this language model")?;
         }
 
-        let config = self.model(tokenizer.vocab_size());
+        let config = self.model(tokenizer.vocab_size(), tokenizer.specials());
         let mut model = Llama::new(device, &config, context.seed.child("model"))?;
         let trained = train(
             &pretraining,

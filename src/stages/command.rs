@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead as _, BufReader, ErrorKind, Read};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Component, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ const SHOWN_LINES: usize = 10;
 
 /// How often a silent program's stage looks whether it was asked to stop.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// So often a program that ended by a signal is given a reason.
+const LOOKS_FOR_STOP: usize = 20;
 
 /// When a program has ended, but something that it left in the background keeps its pipes open, the stage is over after
 /// so many looks without a word: long enough for what the program itself wrote to arrive on a busy machine.
@@ -137,6 +141,9 @@ impl Stage for ProgramStage {
         if status.success() {
             return Ok(());
         }
+        if is_asking(status) {
+            was_asked(context.progress)?;
+        }
         let wrote = if tail.is_empty() {
             "; it wrote nothing".to_owned()
         } else {
@@ -173,6 +180,24 @@ impl ProgramStage {
             .env("ILM_SEED", context.seed.value().to_string())
             .envs(&self.env);
     }
+}
+
+/// Whether a program ended by a signal that asks programs to end.
+fn is_asking(status: ExitStatus) -> bool {
+    matches!(
+        status.signal(),
+        Some(libc::SIGTERM | libc::SIGINT | libc::SIGHUP)
+    )
+}
+
+/// Asks for a while whether this process was asked to stop, too. The runner asks both with one call, but the program may
+/// have ended before this process looked.
+fn was_asked(progress: &dyn Progress) -> Result<(), Stopped> {
+    for _ in 0..LOOKS_FOR_STOP {
+        progress.tick("running", 0, 0)?;
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
 }
 
 /// Sends every line of a pipe, until the program and whatever it started have closed it.

@@ -1,10 +1,11 @@
 //! The stage that gives each item a semantic vector.
 
+use super::sentences::Sentences;
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::data::{Item, read_items};
 use crate::formats::json;
 use crate::formats::tensors;
-use crate::text::{TextEncoder, embed};
+use crate::text::embed;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -64,12 +65,14 @@ impl Stage for EmbedText {
 
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
         let items = read_items(&context.input("catalog")?.file("items.jsonl"))?;
-        let encoder = TextEncoder::load(&context.input("encoder")?.folder)?;
+        let encoder = Sentences::read(context)?;
         let texts: Vec<Vec<String>> = items.iter().map(|item| self.texts(item)).collect();
-        let vectors = embed::mean_of_texts(&encoder, &texts, self.renormalize);
+        let encoded = encoder.encode(&texts.concat(), context)?;
+        let dim = encoded.shape[1];
+        let vectors = embed::mean_of_texts(&encoded, &texts, self.renormalize);
         let n_zero = vectors
             .data
-            .chunks_exact(encoder.dim())
+            .chunks_exact(dim)
             .filter(|row| row.iter().all(|&x| x == 0.0))
             .count();
         if n_zero > 0 {
@@ -80,7 +83,7 @@ impl Stage for EmbedText {
         }
         let summary = serde_json::json!({
             "items": items.len(),
-            "dim": encoder.dim(),
+            "dim": dim,
             "texts": texts.iter().map(Vec::len).sum::<usize>(),
             "items_without_known_words": n_zero,
         });

@@ -1,9 +1,9 @@
 //! `evaluate`: semantic consistency of generated texts with their targets.
 
+use super::sentences::Sentences;
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::eval::{Generation, score};
 use crate::formats::json;
-use crate::text::TextEncoder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,14 +44,14 @@ impl Stage for Evaluate {
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
         let path = context.input("generations")?.file("generations.jsonl");
         let generations: Vec<Generation> = json::read_lines(&path)?;
-        let encoder = TextEncoder::load(&context.input("encoder")?.folder)?;
+        let encoder = Sentences::read(context)?;
         context.progress.tick("encode", 0, 2)?;
         let texts = |f: fn(&Generation) -> &str| -> Vec<String> {
             generations.iter().map(|g| f(g).to_owned()).collect()
         };
-        let generated = encoder.encode(&texts(|g| &g.generated));
+        let generated = encoder.encode(&texts(|g| &g.generated), context)?;
         context.progress.tick("encode", 1, 2)?;
-        let targets = encoder.encode(&texts(|g| &g.target));
+        let targets = encoder.encode(&texts(|g| &g.target), context)?;
         context.progress.tick("encode", 2, 2)?;
         let scores = score(&generations, &generated, &targets, self.resamples)?;
         json::write(&context.out("scores.json"), &scores)?;

@@ -11,7 +11,6 @@ use crate::nn::models::item_language::{
 use crate::nn::models::llama::{Llama, unit_hash};
 use crate::nn::{Backend, weights};
 use crate::seed::Seed;
-use crate::text::{EOS, SPECIAL_TOKENS};
 use dfdx::tensor::Cpu;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,7 +58,10 @@ impl Stage for Generate {
         Port::one("items", &[ArtifactKind::ItemTokens]),
         Port::one("tasks", &[ArtifactKind::Tasks]),
         Port::one("language_model", &[ArtifactKind::LanguageModel]),
-        Port::one("tokenizer", &[ArtifactKind::Tokenizer]),
+        Port::one(
+            "tokenizer",
+            &[ArtifactKind::Tokenizer, ArtifactKind::LanguageModel],
+        ),
     ];
     const OUTPUT: ArtifactKind = ArtifactKind::Generations;
     const SEEDED: bool = false;
@@ -99,10 +101,8 @@ impl Generate {
         let settings = Greedy {
             max_new_tokens: self.max_new_tokens,
             batch: self.batch,
-            eos: EOS,
-            forbidden: (0..SPECIAL_TOKENS.len() as u32)
-                .filter(|&id| id != EOS)
-                .collect(),
+            eos: tokenizer.specials().eos,
+            forbidden: tokenizer.specials().forbidden.clone(),
         };
         let watch = Stopwatch::start();
         let texts = greedy(

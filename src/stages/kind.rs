@@ -16,6 +16,10 @@ pub enum ArtifactKind {
     Split,
     /// `factors.safetensors`: `users` `[U, d]`, `items` `[I, d]`.
     Factors,
+    /// A fitted recommender that is more than vectors: `scorer.json` names the method, the other files are its own.
+    Scorer,
+    /// `ranks.parquet`: the rank of each user's held-out item. `metrics.json`: hit ratio, NDCG, mean reciprocal rank.
+    Ranking,
     /// A fitted text encoder.
     TextEncoder,
     /// `embeddings.safetensors`: `items` `[I, d]`.
@@ -58,11 +62,16 @@ impl ArtifactKind {
         Self::Catalog,
         Self::Split,
         Self::Factors,
+        Self::Scorer,
+        Self::Ranking,
         Self::TextEncoder,
         Self::Embeddings,
         Self::ItemTokens,
         Self::Pairs,
         Self::Tasks,
+        Self::OpenP5,
+        Self::Prompts,
+        Self::Statistics,
         Self::Tokenizer,
         Self::LanguageModel,
         Self::Qformer,
@@ -79,6 +88,8 @@ impl ArtifactKind {
             Self::Catalog => "catalog",
             Self::Split => "split",
             Self::Factors => "factors",
+            Self::Scorer => "scorer",
+            Self::Ranking => "ranking",
             Self::TextEncoder => "text-encoder",
             Self::Embeddings => "embeddings",
             Self::ItemTokens => "item-tokens",

@@ -5,6 +5,7 @@
 //! pipeline (`spec`, `plan`, `exec`) know kinds only as [`Kind`] and [`AnyStage`].
 
 mod backbone;
+mod baselines;
 mod combine;
 mod command;
 mod context;
@@ -13,6 +14,7 @@ mod error;
 mod evaluate;
 mod fit_cf;
 mod fit_encoder;
+mod fit_sasrec;
 mod generate;
 mod ingest;
 mod kind;
@@ -23,8 +25,16 @@ mod openp5;
 mod pairs;
 mod phase_1;
 mod phase_2;
+mod pretrained_encoder;
+mod pretrained_files;
+mod pretrained_language_model;
 mod prompts;
+mod rank;
+mod ranking_table;
+#[cfg(test)]
+mod ranking_tests;
 mod registry;
+mod sentences;
 mod split;
 mod statistics;
 mod table;

@@ -21,6 +21,9 @@ use std::path::Path;
 
 /// Trains a Q-Former on items, texts and pairs.
 ///
+/// With the port `text_init` (a `pretrained-encoder` of BERT's kind, for instance MiniLM) everything that BERT has starts from its weights, as in
+/// BLIP-2; `tokenizer` must then be the same stage, and `d_model`, `heads` and `ff_multiple` those of the encoder.
+///
 /// Every step adds the losses of one batch of item-text pairs, one of item-item pairs and one of user-item pairs, of those whose
 /// losses are wanted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -144,7 +147,11 @@ impl Stage for Phase1Stage {
     const PORTS: &'static [Port] = &[
         Port::one("items", &[ArtifactKind::ItemTokens]),
         Port::one("pairs", &[ArtifactKind::Pairs]),
-        Port::one("tokenizer", &[ArtifactKind::Tokenizer]),
+        Port::one(
+            "tokenizer",
+            &[ArtifactKind::Tokenizer, ArtifactKind::TextEncoder],
+        ),
+        Port::optional("text_init", &[ArtifactKind::TextEncoder]),
     ];
     const OUTPUT: ArtifactKind = ArtifactKind::Qformer;
     const SEEDED: bool = true;
@@ -284,6 +291,14 @@ impl Phase1Stage {
         let config = self.model(data.items.width, tokenizer.vocab_size());
         let seed = context.seed;
         let mut model = Qformer::new(&config, device, seed.child("model"))?;
+        if let Some(encoder) = context.optional("text_init") {
+            let taken = model.start_from_bert(device, &encoder.folder)?;
+            context.progress.note(&format!(
+                "{taken} of {} numbers start from the encoder of `{}`",
+                count(&model).0,
+                encoder.stage
+            ))?;
+        }
         let phase1 = Phase1::new(data, self.objective(), &config, seed.child("examples"))?;
         let data = phase1.data();
         context.progress.note(&format!(

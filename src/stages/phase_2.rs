@@ -134,7 +134,10 @@ impl Stage for Phase2 {
         Port::one("items", &[ArtifactKind::ItemTokens]),
         Port::one("tasks", &[ArtifactKind::Tasks]),
         Port::one("language_model", &[ArtifactKind::LanguageModel]),
-        Port::one("tokenizer", &[ArtifactKind::Tokenizer]),
+        Port::one(
+            "tokenizer",
+            &[ArtifactKind::Tokenizer, ArtifactKind::LanguageModel],
+        ),
         Port::optional("qformer", &[ArtifactKind::Qformer]),
     ];
     const OUTPUT: ArtifactKind = ArtifactKind::ItemLanguageModel;

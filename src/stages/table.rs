@@ -445,7 +445,7 @@ mod tests {
             ..Table::default()
         };
         let error = run(&table, root.path(), &[("mlp", "1")]).unwrap_err();
-        insta::assert_snapshot!(error, @"the column `ILM-MLP` wants `arm=mpl`, but `rows` has `sc[arm=mlp,seed=1]`");
+        insta::assert_snapshot!(error, @"`ILM-MLP` wants `arm=mpl`, but `rows` has `sc[arm=mlp,seed=1]`");
     }
 
     #[test]

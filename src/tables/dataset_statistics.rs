@@ -150,7 +150,7 @@ pub fn statistics_table(title: &str, all: &[DatasetStatistics]) -> Table {
             .map(|one| Column {
                 label: one.dataset.clone(),
                 paper: one.paper().is_some(),
-                competes: false,
+                ..Column::default()
             })
             .collect(),
         rows,

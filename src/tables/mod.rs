@@ -9,11 +9,13 @@ mod dataset_statistics;
 mod latex;
 mod markdown;
 pub mod panels;
+mod ranking;
 mod report;
 mod semantic_consistency;
 mod text;
 
 pub use dataset_statistics::{DatasetStatistics, statistics_table};
+pub use ranking::{RankedRow, Ranking};
 pub use report::Report;
 pub use semantic_consistency::{Arm, Run, SemanticConsistency, Substitutes};
 
@@ -45,6 +47,8 @@ pub struct Column {
     pub paper: bool,
     /// Whether its cells can be the best of their row.
     pub competes: bool,
+    /// Which cell of the column is the best, where rows compete instead of columns.
+    pub best: Best,
 }
 
 /// A row of a table.
@@ -64,7 +68,7 @@ pub struct Row {
     pub rule: bool,
 }
 
-/// Which value of a row is the best.
+/// Which value of a row, or of a column, is the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Best {
     /// None is.
@@ -109,23 +113,27 @@ impl Table {
         csv::render(self)
     }
 
-    /// Which cells of a row are its best, judged by what is printed.
+    /// Which cells of a row are the best of the row or of their column, judged by what is printed.
     pub(crate) fn best(&self, row: &Row) -> Vec<bool> {
         let printed: Vec<Option<f64>> = row
             .cells
             .iter()
             .zip(&self.columns)
-            .map(|(cell, column)| {
-                let shown = row.shown(cell.value?);
-                let digits = shown.replace(',', "");
-                column.competes.then(|| digits.parse().ok()).flatten()
-            })
+            .map(|(cell, column)| column.competes.then(|| row.printed(cell)).flatten())
             .collect();
-        let several = printed.iter().flatten().count() > 1;
-        let top = printed.iter().flatten().copied().max_by(f64::total_cmp);
         printed
             .iter()
-            .map(|value| several && row.best == Best::Largest && value.is_some() && *value == top)
+            .zip(&self.columns)
+            .enumerate()
+            .map(|(index, (value, column))| {
+                let below = self
+                    .rows
+                    .iter()
+                    .map(|row| row.printed(row.cells.get(index)?));
+                value.is_some()
+                    && (row.best == Best::Largest && is_greatest(*value, printed.iter().copied())
+                        || column.best == Best::Largest && is_greatest(*value, below))
+            })
             .collect()
     }
 
@@ -139,7 +147,18 @@ impl Table {
     }
 }
 
+/// Whether a value is the greatest of several.
+fn is_greatest(value: Option<f64>, all: impl Iterator<Item = Option<f64>>) -> bool {
+    let all: Vec<f64> = all.flatten().collect();
+    all.len() > 1 && value == all.into_iter().max_by(f64::total_cmp)
+}
+
 impl Row {
+    /// The number that is printed for a cell of ours.
+    fn printed(&self, cell: &Cell) -> Option<f64> {
+        self.shown(cell.value?).replace(',', "").parse().ok()
+    }
+
     /// A value as printed in this row. Whole numbers have commas between thousands.
     pub(crate) fn shown(&self, value: f64) -> String {
         let text = format!("{value:.*}", self.decimals);
@@ -225,6 +244,7 @@ pub(crate) mod tests {
             label: label.to_owned(),
             paper,
             competes: paper,
+            best: Best::None,
         };
         let row = |label: &str, cells: Vec<Cell>| Row {
             label: label.to_owned(),

@@ -51,7 +51,7 @@ pub struct Panels {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PanelError {
     /// A column has no arm.
-    #[error("the column `{column}` wants `{wanted}`, but `rows` has {known}")]
+    #[error("`{column}` wants `{wanted}`, but `rows` has {known}")]
     NoArm {
         /// Its header.
         column: String,
@@ -62,7 +62,7 @@ pub enum PanelError {
     },
     /// Two arms of a column cannot be told apart.
     #[error(
-        "the column `{column}` has both `{first}` and `{second}`, which differ on no axis; `match` must choose one"
+        "`{column}` has both `{first}` and `{second}`, which differ on no axis; `match` must choose one"
     )]
     Ambiguous {
         /// Its header.
@@ -338,8 +338,8 @@ mod tests {
     #[test]
     fn what_cannot_be_sorted_is_named() {
         let error = sorted(&[("A", "arm=x")], &["arm=a", "arm=b"]).unwrap_err();
-        insta::assert_snapshot!(error, @"the column `A` wants `arm=x`, but `rows` has `arm=a`, `arm=b`");
+        insta::assert_snapshot!(error, @"`A` wants `arm=x`, but `rows` has `arm=a`, `arm=b`");
         let error = sorted(&[("A", "")], &["arm=a", "other", "third"]).unwrap_err();
-        insta::assert_snapshot!(error, @"the column `A` has both `arm=a` and `other`, which differ on no axis; `match` must choose one");
+        insta::assert_snapshot!(error, @"`A` has both `arm=a` and `other`, which differ on no axis; `match` must choose one");
     }
 }

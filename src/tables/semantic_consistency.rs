@@ -75,6 +75,7 @@ impl SemanticConsistency<'_> {
                 label: arm.label.clone(),
                 paper: self.paper.is_some(),
                 competes: true,
+                best: Best::None,
             })
             .collect();
         columns.push(Column {

@@ -1,17 +1,14 @@
 //! One vector an item from the vectors of its several short texts.
 
-use super::TextEncoder;
 use crate::formats::tensors::Array;
 
-/// Returns, for each item, the mean of its texts' vectors: `[n_items, dim]`.
+/// Returns, for each item, the mean of its texts' vectors: `[n_items, dim]`. `vectors` has a row for each text, item after item.
 ///
 /// The mean of unit vectors is shorter than they are, the more so the less they agree. `renormalize` scales it to
 /// length 1 again, so that an item with many different tags is not a small one. An item whose texts have no known word
 /// has the zero vector.
-pub fn mean_of_texts(encoder: &TextEncoder, items: &[Vec<String>], renormalize: bool) -> Array {
-    let dim = encoder.dim();
-    let texts: Vec<String> = items.iter().flatten().cloned().collect();
-    let vectors = encoder.encode(&texts);
+pub fn mean_of_texts(vectors: &Array, items: &[Vec<String>], renormalize: bool) -> Array {
+    let dim = vectors.shape[1];
     let mut rows = vectors.data.chunks_exact(dim);
     let mut data = Vec::with_capacity(items.len() * dim);
     for texts in items {
@@ -40,9 +37,9 @@ pub fn mean_of_texts(encoder: &TextEncoder, items: &[Vec<String>], renormalize: 
 
 #[cfg(test)]
 mod tests {
-    use super::super::EncoderConfig;
     use super::super::tfidf::Filter;
     use super::super::words::Features;
+    use super::super::{EncoderConfig, TextEncoder};
     use super::*;
     use crate::progress::Silent;
     use crate::seed::Seed;
@@ -68,7 +65,8 @@ mod tests {
         let love = encoder.encode(&items[1]).data;
         let war = encoder.encode(&own(&["war"])).data;
 
-        let plain = mean_of_texts(&encoder, &items, false);
+        let vectors = encoder.encode(&items.concat());
+        let plain = mean_of_texts(&vectors, &items, false);
         assert_eq!(plain.shape, [4, 2]);
         for k in 0..2 {
             assert!((plain.data[k] - 0.5 * (war[k] + love[k])).abs() < 1e-7);
@@ -76,7 +74,7 @@ mod tests {
         }
         assert_eq!(plain.data[4..], [0.0; 4]);
 
-        let unit = mean_of_texts(&encoder, &items, true);
+        let unit = mean_of_texts(&vectors, &items, true);
         // The two words are orthogonal: their mean is sqrt(1/2) long.
         for k in 0..2 {
             assert!((unit.data[k] - plain.data[k] * 2.0_f32.sqrt()).abs() < 1e-6);

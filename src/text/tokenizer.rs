@@ -6,6 +6,7 @@
 //! `transformers` reads too.
 
 use super::TextError;
+use super::specials::{self, Specials};
 use rayon::prelude::*;
 use std::path::Path;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -41,7 +42,10 @@ pub struct TokenizerConfig {
 }
 
 /// Text to token ids and back.
-pub struct Tokenizer(tokenizers::Tokenizer);
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    specials: Specials,
+}
 
 impl Tokenizer {
     /// Trains a tokenizer. The same texts give the same tokenizer, in any order and with any number of threads.
@@ -79,19 +83,27 @@ impl Tokenizer {
             .map_err(TextError::Tokenizer)?;
         let text = inner.to_string(true).map_err(TextError::Tokenizer)?;
         let whole = tokenizers::Tokenizer::from_bytes(text).map_err(TextError::Tokenizer)?;
-        Ok(Self(whole))
+        Ok(Self {
+            inner: whole,
+            specials: Specials::ours(),
+        })
     }
 
     /// Writes `tokenizer.json`.
     pub fn save(&self, path: &Path) -> Result<(), TextError> {
-        let mut text = self.0.to_string(true).map_err(TextError::Tokenizer)?;
+        let mut text = self.inner.to_string(true).map_err(TextError::Tokenizer)?;
         text.push('\n');
         fs_err::write(path, text)?;
         Ok(())
     }
 
-    /// Reads what [`Tokenizer::save`] wrote; refuses a file whose special tokens are not [`SPECIAL_TOKENS`].
+    /// Reads what [`Tokenizer::save`] wrote; refuses a file whose special tokens are not [`SPECIAL_TOKENS`]. With a file
+    /// `special_tokens.json` beside it, it is a tokenizer of others: see [`Specials`].
     pub fn load(path: &Path) -> Result<Self, TextError> {
+        if let Some(named) = specials::beside(path)? {
+            let (inner, specials) = specials::open(path, &named)?;
+            return Ok(Self { inner, specials });
+        }
         let bytes = fs_err::read(path)?;
         let wrong = |message: String| TextError::File {
             path: path.to_owned(),
@@ -108,20 +120,30 @@ impl Tokenizer {
                 )));
             }
         }
-        Ok(Self(inner))
+        Ok(Self {
+            inner,
+            specials: Specials::ours(),
+        })
+    }
+
+    /// The tokens that are no words.
+    pub fn specials(&self) -> &Specials {
+        &self.specials
     }
 
     /// The number of tokens; ids are below it.
     pub fn vocab_size(&self) -> usize {
-        self.0.get_vocab_size(true)
+        self.inner.get_vocab_size(true)
     }
 
     /// Returns the ids of a text. Nothing is added before or after it; a special token's name in the text (`<item>`)
     /// becomes that token.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        self.0
+        self.inner
             .encode_fast(text, false)
-            .expect("a byte-level vocabulary without normalisation or truncation encodes any text")
+            .expect(
+                "a byte-level vocabulary, or one that was tried on unknown text, encodes any text",
+            )
             .get_ids()
             .to_vec()
     }
@@ -134,9 +156,9 @@ impl Tokenizer {
     /// Returns the text of ids. Special tokens and ids outside the vocabulary are left out; bytes that are no UTF-8
     /// become `U+FFFD`.
     pub fn decode(&self, ids: &[u32]) -> String {
-        self.0
+        self.inner
             .decode(ids, true)
-            .expect("a byte-level decoder decodes any ids")
+            .expect("decoders of pieces of text decode any ids")
     }
 }
 

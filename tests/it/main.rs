@@ -4,17 +4,23 @@
 
 mod support;
 
+mod artifacts;
+mod baselines;
 mod cache;
+mod cache_care;
 mod check;
 mod data;
 mod endings;
 mod faults;
 mod freshness;
+mod history;
 mod layering;
 mod log;
 mod mutations;
 mod openp5;
 mod planner;
+mod pretrained;
+mod pretrained_stages;
 mod resume;
 mod run;
 mod schedule;

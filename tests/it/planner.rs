@@ -156,10 +156,10 @@ impl Case {
         store.prepare().map_err(|error| format!("{error:?}"))?;
         store.sweep();
         let settings = RunSettings {
+            log: None,
             program: PathBuf::from(env!("CARGO_BIN_EXE_ilm-pipe")),
             project: self.world.path().to_owned(),
             run: "r".to_owned(),
-            log: None,
             command: Vec::new(),
             jobs: self.rng.gen_range(1..=3),
             threads: 1,
@@ -382,7 +382,9 @@ fn check_plan(plan: &Plan, events: &[RunEvent], repaired: &BTreeSet<String>) -> 
                     ));
                 }
             },
-            Verdict::Pending { waits_for, causes } => {
+            Verdict::Pending {
+                waits_for, causes, ..
+            } => {
                 if waits_for.is_empty() {
                     return Err(format!("`{stage}` waits for nothing"));
                 }

@@ -110,7 +110,7 @@ impl Progress for Shown {
             Report::Tick { phase, done, total } if !phase.is_empty() => {
                 self.tick(&phase, done, total);
             }
-            Report::Tick { .. } | Report::Metric { .. } => {}
+            Report::Tick { .. } | Report::Metric { .. } | Report::Memory { .. } => {}
             Report::Note { text } => self.say(Verbosity::Normal, &text),
             Report::Warning { text } => self.say(Verbosity::Quiet, &text),
         }

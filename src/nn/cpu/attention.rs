@@ -58,7 +58,7 @@ impl Sizes {
 }
 
 /// For each sequence and query, how many keys it sees.
-fn limits(shape: &AttentionShape, mask: &Mask) -> Vec<usize> {
+pub(super) fn limits(shape: &AttentionShape, mask: &Mask) -> Vec<usize> {
     let mut limits = Vec::with_capacity(shape.batch * shape.queries);
     for row in 0..shape.batch {
         for query in 0..shape.queries {
@@ -187,7 +187,7 @@ fn forward(
 }
 
 /// Softmax in place.
-fn softmax(row: &mut [f32]) {
+pub(super) fn softmax(row: &mut [f32]) {
     let greatest = math::max(row);
     for x in row.iter_mut() {
         *x = math::exp(*x - greatest);

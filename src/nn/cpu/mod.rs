@@ -4,6 +4,7 @@
 //! are the same on any number of threads.
 
 mod attention;
+mod biased;
 mod cross_entropy;
 mod elementwise;
 mod gemm;
@@ -116,6 +117,28 @@ impl Backend for Cpu {
         base: f32,
     ) -> Made {
         rotary::rotary(g, x, heads, head_dim, positions, base)
+    }
+
+    fn rotary_at(
+        g: &Graph<Self>,
+        x: &Matrix<Self>,
+        heads: usize,
+        positions: &[u32],
+        frequencies: &[f32],
+    ) -> Made {
+        rotary::rotary_at(g, x, heads, positions, frequencies)
+    }
+
+    fn biased_attention(
+        g: &Graph<Self>,
+        q: &Matrix<Self>,
+        k: &Matrix<Self>,
+        v: &Matrix<Self>,
+        bias: &Matrix<Self>,
+        shape: &AttentionShape,
+        mask: &Mask,
+    ) -> Made {
+        biased::biased_attention(g, q, k, v, bias, shape, mask)
     }
 
     fn cross_entropy(

@@ -12,18 +12,16 @@ struct Angles {
 }
 
 impl Angles {
-    fn new(positions: &[u32], half: usize, base: f32) -> Self {
+    fn new(positions: &[u32], frequencies: &[f32]) -> Self {
+        let half = frequencies.len();
         let mut distinct = positions.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
         let mut cosines = Vec::with_capacity(distinct.len() * half);
         let mut sines = Vec::with_capacity(distinct.len() * half);
-        // Frequencies and angles are rounded to f32, as Hugging Face's Llama does.
-        let frequencies: Vec<f32> = (0..half)
-            .map(|i| f64::from(base).powf(-(i as f64) / half as f64) as f32)
-            .collect();
+        // Angles are rounded to f32, as Hugging Face's Llama does.
         for &position in &distinct {
-            for frequency in &frequencies {
+            for frequency in frequencies {
                 let angle = f64::from(position as f32 * frequency);
                 cosines.push(angle.cos() as f32);
                 sines.push(angle.sin() as f32);
@@ -64,7 +62,23 @@ pub(super) fn rotary(
     positions: &[u32],
     base: f32,
 ) -> Made {
-    let angles = Angles::new(positions, head_dim / 2, base);
+    // Frequencies are rounded to f32, as Hugging Face's Llama does.
+    let half = head_dim / 2;
+    let frequencies: Vec<f32> = (0..half)
+        .map(|i| f64::from(base).powf(-(i as f64) / half as f64) as f32)
+        .collect();
+    rotary_at(g, x, heads, positions, &frequencies)
+}
+
+pub(super) fn rotary_at(
+    g: &Graph<Cpu>,
+    x: &Matrix<Cpu>,
+    heads: usize,
+    positions: &[u32],
+    frequencies: &[f32],
+) -> Made {
+    let head_dim = 2 * frequencies.len();
+    let angles = Angles::new(positions, frequencies);
     let (rows, width) = (x.rows(), heads * head_dim);
     let y = {
         let x = storage::read(x);

@@ -7,6 +7,7 @@ mod attention;
 mod elementwise;
 #[cfg(test)]
 mod plain;
+mod positions;
 mod products;
 mod rows;
 #[cfg(test)]
@@ -19,6 +20,7 @@ pub use elementwise::{
     Binary, Unary, add, add_row, div_scalar, dropout, exp, gelu, gelu_tanh, ln, mul, relu, scale,
     sigmoid, silu, silu_gate, sqrt, square, sub, tanh,
 };
+pub use positions::{biased_attention, rotary_at};
 pub use products::{
     cross_entropy, layer_norm, linear, matmul, matmul_nt, normalize_rows, rms_norm, row_distance,
 };

@@ -6,7 +6,7 @@ use crate::formats::tensors::Array;
 use crate::nn::models::qformer::{ItemText, PairSet, Phase1Data, TokenTable};
 use crate::pairs;
 use crate::stages::{StageContext, StageError};
-use crate::text::{CLS, DEC, EOS, PAD, Tokenizer};
+use crate::text::Tokenizer;
 use std::path::Path;
 
 /// Reads items, users, texts and pairs from the stage's inputs. Texts have at most `limit` tokens.
@@ -42,8 +42,8 @@ pub(super) fn read_data(
         texts,
         read_pairs(&pairs.file("item_item.parquet"))?,
         read_pairs(&pairs.file("user_item.parquet"))?,
-        PAD,
-        DEC,
+        tokenizer.specials().pad,
+        tokenizer.specials().dec,
     )?)
 }
 
@@ -51,7 +51,8 @@ pub(super) fn read_data(
 fn tokens_of(tokenizer: &Tokenizer, text: &str, limit: usize) -> Vec<u32> {
     let mut body = tokenizer.encode(text);
     body.truncate(limit - 2);
-    [&[CLS], &body[..], &[EOS]].concat()
+    let specials = tokenizer.specials();
+    [&[specials.cls], &body[..], &[specials.eos]].concat()
 }
 
 fn table(path: &Path, name: &str, array: Array) -> Result<TokenTable, StageError> {

@@ -1,6 +1,6 @@
 //! Prompts and targets as tokens, with every item place widened to the adapter's soft tokens.
 
-use crate::text::{BOS, EOS, ITEM, Tokenizer};
+use crate::text::Tokenizer;
 use serde::{Deserialize, Serialize};
 
 /// One line of `train.jsonl` or `test.jsonl`.
@@ -61,7 +61,7 @@ pub struct Place {
 /// A prompt, and for training its target, as tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
-    /// Token ids; at soft tokens the id of `<item>`, which nothing reads.
+    /// Token ids; at soft tokens one that nothing reads.
     pub ids: Vec<u32>,
     /// Where items stand, in order.
     pub places: Vec<Place>,
@@ -108,7 +108,8 @@ impl<'a> Sequencer<'a> {
     /// `<bos>` prompt `\n`, ready to be continued. `index` is the example's position, for messages.
     pub fn prompt(&self, index: usize, example: &TaskExample) -> Result<Sequence, ExampleError> {
         let tokens = self.tokenizer.encode(&format!("{}\n", example.prompt));
-        let places = tokens.iter().filter(|&&id| id == ITEM).count();
+        let specials = self.tokenizer.specials();
+        let places = tokens.iter().filter(|&&id| id == specials.item).count();
         if places != example.items.len() {
             return Err(ExampleError::Places {
                 example: index,
@@ -118,13 +119,13 @@ impl<'a> Sequencer<'a> {
             });
         }
         let mut sequence = Sequence {
-            ids: vec![BOS],
+            ids: specials.bos.into_iter().collect(),
             places: Vec::with_capacity(places),
             target_start: 0,
         };
         let mut items = example.items.iter();
         for id in tokens {
-            if id != ITEM {
+            if id != specials.item {
                 sequence.ids.push(id);
                 continue;
             }
@@ -143,7 +144,7 @@ impl<'a> Sequencer<'a> {
             });
             sequence
                 .ids
-                .extend(std::iter::repeat_n(ITEM, self.soft_tokens));
+                .extend(std::iter::repeat_n(specials.filler, self.soft_tokens));
         }
         sequence.target_start = sequence.ids.len();
         Ok(sequence)
@@ -164,7 +165,7 @@ impl<'a> Sequencer<'a> {
                 continue;
             }
             sequence.ids.extend(self.tokenizer.encode(&example.target));
-            sequence.ids.push(EOS);
+            sequence.ids.push(self.tokenizer.specials().eos);
             if sequence.ids.len() > max_tokens {
                 sequence.ids.truncate(max_tokens);
                 all.truncated += 1;
@@ -179,7 +180,7 @@ impl<'a> Sequencer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::TokenizerConfig;
+    use crate::text::{BOS, EOS, ITEM, TokenizerConfig};
 
     fn tokenizer() -> Tokenizer {
         let config = TokenizerConfig {

@@ -11,7 +11,7 @@ use crate::seed::Seed;
 /// A pre-norm decoder block with grouped-query attention.
 ///
 /// `h = x + o(attention(rotary(q(n)), rotary(k(n)), v(n)))` with `n = rms(x)`, then `h + down(silu(gate(m)) · up(m))` with
-/// `m = rms(h)`; nothing has a bias (Touvron et al. 2023; grouped queries after Ainslie et al. 2023).
+/// `m = rms(h)` (Touvron et al. 2023; grouped queries after Ainslie et al. 2023).
 #[derive(Debug)]
 pub struct Block<D: Backend> {
     input_layernorm: RmsNorm<D>,
@@ -45,6 +45,8 @@ pub(super) struct Window<'a> {
     pub queries: usize,
     /// Position of every input row, for the rotary embedding.
     pub positions: &'a [u32],
+    /// Angle per position of each pair of features of a head.
+    pub frequencies: &'a [f32],
     /// Which keys a query sees.
     pub mask: &'a Mask,
 }
@@ -59,19 +61,20 @@ impl<D: Backend> Block<D> {
         let std = config.initializer_range as f32;
         let residual = std / (2.0 * config.num_hidden_layers as f32).sqrt();
         let eps = config.rms_norm_eps as f32;
-        let linear = |name: &str, inputs, outputs, std| {
-            Linear::new(device, inputs, outputs, false, std, seed.child(name))
+        let linear = |name: &str, inputs, outputs, bias, std| {
+            Linear::new(device, inputs, outputs, bias, std, seed.child(name))
         };
+        let (qkv, out, mlp) = (config.qkv_bias(), config.attention_bias, config.mlp_bias);
         Ok(Self {
             input_layernorm: RmsNorm::new(device, d, eps)?,
-            q_proj: linear("q", d, queries, std)?,
-            k_proj: linear("k", d, keys, std)?,
-            v_proj: linear("v", d, keys, std)?,
-            o_proj: linear("o", queries, d, residual)?,
+            q_proj: linear("q", d, queries, qkv, std)?,
+            k_proj: linear("k", d, keys, qkv, std)?,
+            v_proj: linear("v", d, keys, qkv, std)?,
+            o_proj: linear("o", queries, d, out, residual)?,
             post_attention_layernorm: RmsNorm::new(device, d, eps)?,
-            gate_proj: linear("gate", d, ff, std)?,
-            up_proj: linear("up", d, ff, std)?,
-            down_proj: linear("down", ff, d, residual)?,
+            gate_proj: linear("gate", d, ff, mlp, std)?,
+            up_proj: linear("up", d, ff, mlp, std)?,
+            down_proj: linear("down", ff, d, mlp, residual)?,
         })
     }
 
@@ -90,12 +93,11 @@ impl<D: Backend> Block<D> {
             config.num_key_value_heads,
             config.head_dim(),
         );
-        let base = config.rope_theta as f32;
         let n = self.input_layernorm.forward(g, x)?;
         let q = self.q_proj.forward(g, &n)?;
-        let q = ops::rotary(g, &q, heads, head_dim, window.positions, base)?;
+        let q = ops::rotary_at(g, &q, heads, window.positions, window.frequencies)?;
         let k = self.k_proj.forward(g, &n)?;
-        let k = ops::rotary(g, &k, kv_heads, head_dim, window.positions, base)?;
+        let k = ops::rotary_at(g, &k, kv_heads, window.positions, window.frequencies)?;
         let v = self.v_proj.forward(g, &n)?;
         let (k, v) = match cache {
             Some(cache) => cache.extend(g, k, v, window.positions)?,

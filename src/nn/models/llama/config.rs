@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 /// `config.json` of a Llama-family decoder.
 ///
-/// Reading ignores keys that do not change the computation; one that would (a scaled rotary embedding, biases, another
-/// activation) is kept and refused by [`LlamaConfig::problems`], so that foreign weights never run as something else.
+/// Reading ignores keys that do not change the computation; one that would and is not known here (another activation, a sliding window,
+/// a new kind of rotary scaling) is kept and refused by [`LlamaConfig::problems`], so that foreign weights never run as something else.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LlamaConfig {
     /// Always `["LlamaForCausalLM"]` in what we write.
     #[serde(default = "architectures")]
     pub architectures: Vec<String>,
-    /// Always `llama` in what we write.
+    /// `llama` in what we train; `qwen2` has biases on queries, keys and values.
     #[serde(default = "model_type")]
     pub model_type: String,
     /// Width of the residual stream, d.
@@ -34,9 +34,19 @@ pub struct LlamaConfig {
     /// Base of the rotary frequencies, `θ_j = base^(−2j/d_h)`.
     #[serde(default = "rope_theta")]
     pub rope_theta: f64,
-    /// Must be null: frequencies are not rescaled here.
+    /// How rotary frequencies are rescaled; see [`LlamaConfig::rope_frequencies`].
     #[serde(default)]
     pub rope_scaling: Option<serde_json::Value>,
+    /// The same with the base in it, as transformers 5 writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_parameters: Option<serde_json::Value>,
+    /// Must be absent or wider than the context: every query sees all earlier keys here. Counts for Qwen2 only with
+    /// `use_sliding_window`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sliding_window: Option<usize>,
+    /// Whether Qwen2 uses its sliding window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_sliding_window: Option<bool>,
     /// Added to the mean square in the RMS norms.
     #[serde(default = "rms_norm_eps")]
     pub rms_norm_eps: f64,
@@ -46,10 +56,10 @@ pub struct LlamaConfig {
     /// Must be `silu`.
     #[serde(default = "hidden_act")]
     pub hidden_act: String,
-    /// Must be false: there are no biases here.
+    /// Biases on queries, keys, values and the output of attention.
     #[serde(default)]
     pub attention_bias: bool,
-    /// Must be false: there are no biases here.
+    /// Biases in the gate.
     #[serde(default)]
     pub mlp_bias: bool,
     /// Standard deviation of the random start.
@@ -106,6 +116,9 @@ impl Default for LlamaConfig {
             max_position_embeddings: 160,
             rope_theta: rope_theta(),
             rope_scaling: None,
+            rope_parameters: None,
+            sliding_window: None,
+            use_sliding_window: None,
             rms_norm_eps: rms_norm_eps(),
             tie_word_embeddings: true,
             hidden_act: hidden_act(),
@@ -129,6 +142,11 @@ impl LlamaConfig {
     /// Width of all keys, and of all values, of one position.
     pub fn key_value_width(&self) -> usize {
         self.num_key_value_heads * self.head_dim()
+    }
+
+    /// Whether queries, keys and values have biases.
+    pub fn qkv_bias(&self) -> bool {
+        self.attention_bias || self.model_type == "qwen2"
     }
 
     /// Every field that no network can be built from: its name, and the rest of the sentence.
@@ -179,17 +197,28 @@ impl LlamaConfig {
                 format!("is `{}`, but only `silu` is known", self.hidden_act),
             ));
         }
-        if self.attention_bias || self.mlp_bias {
+        if self.model_type != "llama" && (self.attention_bias || self.mlp_bias) {
             problems.push((
                 "attention_bias",
-                "or `mlp_bias` is true, but these decoders have no biases".to_owned(),
+                format!("or `mlp_bias` is true, which no `{}` has", self.model_type),
             ));
         }
-        if self.rope_scaling.is_some() {
+        // Qwen2 names a window without using it.
+        let used = self
+            .use_sliding_window
+            .unwrap_or(self.model_type != "qwen2");
+        let window = self.sliding_window.filter(|_| used);
+        if let Some(window) = window.filter(|&size| size < self.max_position_embeddings) {
             problems.push((
-                "rope_scaling",
-                "is set, but rescaled rotary frequencies are not known".to_owned(),
+                "sliding_window",
+                format!(
+                    "is {window}, but every query sees all of the context of {} here",
+                    self.max_position_embeddings
+                ),
             ));
+        }
+        if let Err(message) = self.rope_frequencies() {
+            problems.push(("rope_scaling", message));
         }
         problems
     }

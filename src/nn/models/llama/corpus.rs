@@ -1,6 +1,6 @@
 //! Texts for pre-training: tokens, in two parts.
 
-use crate::text::{BOS, EOS, Tokenizer};
+use crate::text::Tokenizer;
 
 /// Documents as tokens, `<bos>` … `<eos>` each, split by content into those to learn from and those to measure on.
 #[derive(Clone, Debug, Default)]
@@ -56,11 +56,12 @@ impl Corpus {
         length: usize,
         held_out: f64,
     ) -> Self {
+        let specials = tokenizer.specials();
         let mut corpus = Self::default();
         for text in texts {
-            let mut tokens = vec![BOS];
+            let mut tokens: Vec<u32> = specials.bos.into_iter().collect();
             tokens.extend(tokenizer.encode(text));
-            tokens.push(EOS);
+            tokens.push(specials.eos);
             let (parts, documents) = if is_held_out(text, held_out) {
                 (&mut corpus.held_out, &mut corpus.held_out_documents)
             } else {

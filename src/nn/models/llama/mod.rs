@@ -1,19 +1,23 @@
 //! Decoder language models of the Llama family.
 //!
 //! RMS norms before each half of a block, rotary positions (rotate-half, as Hugging Face stores the weights), SwiGLU, grouped-query
-//! attention, no biases, token embeddings that may serve as the output layer. Parameter names and `config.json` are Hugging
-//! Face's, so `transformers` opens what we train and open weights load here.
+//! attention, token embeddings that may serve as the output layer; biases where a config has them (Qwen2: queries, keys and
+//! values). Parameter names and `config.json` are Hugging Face's, so `transformers` opens what we train, and [`Llama::load`] opens what
+//! others publish: folders and GGUF files of Llama, SmolLM2, TinyLlama, Mistral and Qwen2.
 
 mod block;
 mod cache;
 mod config;
 mod corpus;
+mod open;
 mod pretrain;
+mod rope;
 
 pub use block::Block;
 pub use cache::Cache;
 pub use config::LlamaConfig;
 pub use corpus::{Corpus, unit_hash};
+pub use open::MODEL_TYPES;
 pub use pretrain::Pretraining;
 
 use self::block::Window;
@@ -28,6 +32,8 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct Llama<D: Backend> {
     config: LlamaConfig,
+    /// Angle per position of each pair of features of a head.
+    frequencies: Vec<f32>,
     embed_tokens: Embedding<D>,
     layers: Vec<Block<D>>,
     norm: RmsNorm<D>,
@@ -59,6 +65,9 @@ impl<D: Backend> Llama<D> {
         if let Some((field, message)) = config.problems().into_iter().next() {
             return Err(NnError::setting(field, message));
         }
+        let frequencies = config
+            .rope_frequencies()
+            .map_err(|message| NnError::setting("rope_scaling", message))?;
         let (vocabulary, width) = (config.vocab_size, config.hidden_size);
         let std = config.initializer_range as f32;
         let layers = (0..config.num_hidden_layers)
@@ -80,16 +89,9 @@ impl<D: Backend> Llama<D> {
             layers,
             norm: RmsNorm::new(device, width, config.rms_norm_eps as f32)?,
             lm_head,
+            frequencies,
             config: config.clone(),
         })
-    }
-
-    /// Loads `config.json` and `model.safetensors` of a folder.
-    pub fn load(device: &D, folder: &Path) -> Result<Self, NnError> {
-        let config: LlamaConfig = json::read(&folder.join("config.json"))?;
-        let mut model = Self::new(device, &config, Seed::new(0))?;
-        weights::load(&mut model, &folder.join("model.safetensors"))?;
-        Ok(model)
     }
 
     /// Saves `config.json` and `model.safetensors` into a folder.
@@ -157,9 +159,14 @@ impl<D: Backend> Llama<D> {
         self.run(g, embeddings, batch, &positions, &mask, Some(cache))
     }
 
+    /// Rows of [`Llama::hidden`] after the final norm: what Hugging Face calls the last hidden state.
+    pub fn normed(&self, g: &Graph<D>, rows: &Matrix<D>) -> Result<Matrix<D>, NnError> {
+        self.norm.forward(g, rows)
+    }
+
     /// Logits `[R, vocabulary]` of rows of [`Llama::hidden`]: the final norm and the output layer.
     pub fn logits(&self, g: &Graph<D>, rows: &Matrix<D>) -> Result<Matrix<D>, NnError> {
-        let normed = self.norm.forward(g, rows)?;
+        let normed = self.normed(g, rows)?;
         let head = self.lm_head.as_ref().unwrap_or(&self.embed_tokens.weight);
         ops::linear(g, &normed, &head.value, None)
     }
@@ -193,6 +200,7 @@ impl<D: Backend> Llama<D> {
             batch,
             queries: positions.len() / batch.max(1),
             positions,
+            frequencies: &self.frequencies,
             mask,
         };
         let mut x = embeddings.clone();

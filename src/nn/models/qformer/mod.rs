@@ -8,6 +8,7 @@
 //! | `query_side` | item -> soft tokens; all that phase 2 keeps |
 //! | `text_side` | text embeddings, text feed-forward blocks, heads |
 //! | `batch` `data` `sampling` | what phase 1 reads, and which of it a step sees |
+//! | `from_bert` | a start from BERT's weights |
 //! | `contrast` | soft contrastive and margin losses over a similarity matrix |
 //! | `losses` | ITC, ITM, ITG, IIC and UIC |
 //! | `objective` | a training step and the held-out losses |
@@ -20,6 +21,7 @@ mod batch;
 mod config;
 mod contrast;
 mod data;
+mod from_bert;
 mod layer;
 mod losses;
 mod objective;

@@ -1,4 +1,8 @@
-//! Weights of a model in a safetensors file.
+//! Weights of a model in files: our own ([`load`], [`save`]) and those of others ([`fill_from`]).
+
+mod foreign;
+
+pub use foreign::{Form, Source, fill_from};
 
 use super::{Backend, Module, NnError};
 use crate::formats::tensors::{self, Array};

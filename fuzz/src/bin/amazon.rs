@@ -1,0 +1,4 @@
+//! See `ilm_pipe_fuzz::amazon`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ilm_pipe_fuzz::amazon(data));

@@ -1,0 +1,96 @@
+//! The exact solver: each row's normal equations by Cholesky.
+
+use super::subspace::Side;
+use super::{IalsConfig, ROWS_A_TASK, ridge};
+use crate::cf::CfError;
+use crate::cf::gram::{Gram, Rows};
+use crate::cf::tiles::{self, Lane, NotPositiveDefinite, Panels, SIDE, Tile, n_tiles};
+use rayon::prelude::*;
+
+/// What a thread needs to solve a row.
+struct Workspace {
+    tiles: Vec<Tile>,
+    panels: Panels,
+    inverse_diagonal: Vec<Lane>,
+    /// The sum of a block of vectors.
+    sums: Vec<Lane>,
+}
+
+/// Replaces every row of `solved` that has a history by the best one, given the `others` and their Gramian.
+pub(super) fn solve_side(
+    side: &Side<'_>,
+    others: &Rows,
+    others_gram: &Gram,
+    config: &IalsConfig,
+    solved: &mut Rows,
+) -> Result<(), CfError> {
+    let lanes = others.lanes();
+    let base = others_gram.scaled(config.alpha0);
+    let workspace = || Workspace {
+        tiles: vec![[[0.0; SIDE]; SIDE]; n_tiles(lanes)],
+        panels: Panels::new(lanes),
+        inverse_diagonal: vec![[0.0; SIDE]; lanes],
+        sums: vec![[0.0; SIDE]; lanes],
+    };
+    let failures: Vec<Option<usize>> = solved
+        .lanes_mut()
+        .par_chunks_mut(lanes * ROWS_A_TASK)
+        .enumerate()
+        .map_init(workspace, |workspace, (task, rows)| {
+            for (place, row) in rows.chunks_exact_mut(lanes).enumerate() {
+                let index = task * ROWS_A_TASK + place;
+                let history = side.histories.row(index);
+                if history.is_empty() {
+                    continue;
+                }
+                let lambda = ridge(history.len(), others.len(), config);
+                if solve_row(history, others, &base, lambda as f32, workspace, row).is_err() {
+                    return Some(index);
+                }
+            }
+            None
+        })
+        .collect();
+    match failures.into_iter().flatten().next() {
+        Some(row) => Err(CfError::NotPositiveDefinite {
+            side: side.name,
+            row,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Solves one row's normal equations into `row`.
+fn solve_row(
+    history: &[u32],
+    others: &Rows,
+    base: &[Tile],
+    lambda: f32,
+    workspace: &mut Workspace,
+    row: &mut [Lane],
+) -> Result<(), NotPositiveDefinite> {
+    let Workspace {
+        tiles,
+        panels,
+        inverse_diagonal,
+        sums,
+    } = workspace;
+    tiles.copy_from_slice(base);
+    row.fill([0.0; SIDE]);
+    for block in history.chunks(Panels::MOST) {
+        panels.clear();
+        // By blocks, as the matrix: the rounding of one long sum would grow with the history.
+        sums.fill([0.0; SIDE]);
+        for &other in block {
+            let vector = others.row(other as usize);
+            panels.push(vector);
+            tiles::add(sums, vector);
+        }
+        tiles::add(row, sums);
+        tiles::add_outer(panels, tiles);
+    }
+    tiles::add_diagonal(tiles, others.width(), lambda);
+    tiles::factorize(tiles, inverse_diagonal)?;
+    tiles::solve(tiles, inverse_diagonal, row);
+    Ok(())
+}

@@ -1,0 +1,260 @@
+//! Implicit alternating least squares (iALS) with frequency-scaled regularisation.
+//!
+//! Minimises, over user vectors `w` and item vectors `h` of width `d`,
+//!
+//! ```text
+//! L = sum over (u,i) in S of (<w_u, h_i> - 1)²
+//!   + alpha0 * sum over all u, i of <w_u, h_i>²
+//!   + lambda * [ sum over u of (|I_u| + alpha0 |I|)^nu ‖w_u‖²  +  sum over i of (|U_i| + alpha0 |U|)^nu ‖h_i‖² ]
+//! ```
+//!
+//! where `S` is the set of observed pairs (they take part in both of the first two sums), `I_u` the items of user `u`
+//! and `U_i` the users of item `i` (Rendle, Krichene, Zhang, Koren: *Revisiting the Performance of iALS on Item
+//! Recommendation Benchmarks*, RecSys 2022, arXiv 2110.14037; program in google-research/google-research, `ials/`).
+//! With the items held, the best vector of a user solves
+//!
+//! ```text
+//! ( sum over i in I_u of h_i h_iᵀ + alpha0 HᵀH + lambda_u 1 ) w_u = sum over i in I_u of h_i
+//! ```
+//!
+//! and likewise for items. An epoch of [`Solver::Exact`] solves all users, then all items; `HᵀH` is computed once per half
+//! epoch. That costs `|S| d² + (|U| + |I|) d³`; [`Solver::Subspace`] is iALS++, which improves a block of `b` columns at
+//! a time and costs `|S| d b + (|U| + |I|) (d² + d b²)`.
+//!
+//! Differs from that program: rows without a history are zero from the start (it leaves their random start in, where it
+//! adds noise to the Gramians); a pair that occurs several times counts once.
+
+mod exact;
+mod subspace;
+#[cfg(test)]
+mod tests;
+
+use super::gram::{Gram, Rows};
+use super::tiles::{Lane, SIDE, n_lanes};
+use super::{CfError, Csr, Factors};
+use crate::progress::Progress;
+use crate::seed::Seed;
+use rand::Rng as _;
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+use std::ops::Range;
+use subspace::{Residuals, Side};
+
+/// How iALS runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct IalsConfig {
+    /// How an epoch improves the vectors.
+    pub solver: Solver,
+    /// The width `d` of the vectors; at least 1.
+    pub factors: usize,
+    /// How often users and items are improved.
+    pub epochs: usize,
+    /// `lambda`; above 0.
+    pub regularization: f64,
+    /// `nu`: 1 scales the regularisation of a row by its frequency, 0 makes it the same for all.
+    pub nu: f64,
+    /// `alpha0`: the weight of every pair, observed or not; above 0.
+    pub alpha0: f64,
+    /// Vectors start from a normal distribution with this standard deviation divided by `sqrt(d)`.
+    pub init_std: f64,
+}
+
+/// How an epoch improves the vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Solver {
+    /// Each row's best vector, by Cholesky.
+    Exact,
+    /// iALS++: for each block of columns a Newton step of all users, then of all items.
+    Subspace {
+        /// Columns of a block; a multiple of [`BLOCK_STEP`].
+        block: usize,
+    },
+}
+
+/// What the width of a block is a multiple of: the columns that are computed together.
+pub const BLOCK_STEP: usize = SIDE;
+
+/// What a fit left besides the factors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fit {
+    /// The vectors.
+    pub factors: Factors,
+    /// `L` at the start and after each epoch: `epochs + 1` numbers that never rise (but for rounding, relative 1e-6).
+    pub objective: Vec<f64>,
+}
+
+/// Rows that one task solves; a constant, because it must not depend on the number of threads.
+const ROWS_A_TASK: usize = 16;
+
+/// Fits users and items to the observed pairs (`interactions`: users x items).
+///
+/// Reports the metric `train.objective` for step 0 (the start) and each epoch. The result is the same bit for bit
+/// whatever the number of threads.
+pub fn fit(
+    interactions: &Csr,
+    config: &IalsConfig,
+    seed: Seed,
+    progress: &dyn Progress,
+) -> Result<Fit, CfError> {
+    if interactions.n_entries() == 0 {
+        return Err(CfError::Empty);
+    }
+    let (by_item, places) = match config.solver {
+        Solver::Exact => (interactions.transpose(), None),
+        Solver::Subspace { .. } => {
+            let (by_item, places) = interactions.transpose_and_places();
+            (by_item, Some(places))
+        }
+    };
+    let mut users = initial(interactions, config, seed.child("users"));
+    let mut items = initial(&by_item, config, seed.child("items"));
+    let mut grams = [Gram::of(&users), Gram::of(&items)];
+    let sides = [
+        Side {
+            name: "user",
+            histories: interactions,
+            places: None,
+        },
+        Side {
+            name: "item",
+            histories: &by_item,
+            places: places.as_deref(),
+        },
+    ];
+    // iALS++ keeps the residuals; the exact solver needs none.
+    let mut steps = 0;
+    let (residuals, blocks) = match config.solver {
+        Solver::Exact => (None, Vec::new()),
+        Solver::Subspace { block } => {
+            let residuals = Residuals::new(interactions, &users, &items);
+            (Some(residuals), blocks(config.factors, block))
+        }
+    };
+    let phase = match config.solver {
+        Solver::Exact => "half-epoch",
+        Solver::Subspace { .. } => "step",
+    };
+    let total = (2 * blocks.len().max(1) * config.epochs) as u64;
+    let mut tick = || {
+        steps += 1;
+        progress.tick(phase, steps, total)
+    };
+
+    let [user, item] = &sides;
+    let mut objective = Vec::with_capacity(config.epochs + 1);
+    for epoch in 0..=config.epochs {
+        match &residuals {
+            _ if epoch == 0 => {}
+            None => {
+                exact::solve_side(user, &items, &grams[1], config, &mut users)?;
+                grams[0] = Gram::of(&users);
+                tick()?;
+                exact::solve_side(item, &users, &grams[0], config, &mut items)?;
+                grams[1] = Gram::of(&items);
+                tick()?;
+            }
+            Some(residuals) => {
+                for lanes in &blocks {
+                    subspace::step_side(user, &items, lanes, residuals, config, &mut users)?;
+                    tick()?;
+                    subspace::step_side(item, &users, lanes, residuals, config, &mut items)?;
+                    tick()?;
+                }
+                grams = [Gram::of(&users), Gram::of(&items)];
+            }
+        }
+        let observed = match &residuals {
+            None => observed_error(interactions, &users, &items),
+            Some(residuals) => residuals.sum_of_squares(),
+        };
+        let value = observed
+            + config.alpha0 * grams[0].inner(&grams[1])
+            + penalty(interactions, &users, config)
+            + penalty(&by_item, &items, config);
+        if !value.is_finite() {
+            return Err(CfError::NotFinite { epoch, value });
+        }
+        progress.metric(epoch as u64, "train.objective", value)?;
+        objective.push(value);
+    }
+    Ok(Fit {
+        factors: Factors {
+            users: users.to_array(),
+            items: items.to_array(),
+        },
+        objective,
+    })
+}
+
+/// The lanes of each block of `block` columns; the last is narrower when `block` does not divide the width.
+fn blocks(factors: usize, block: usize) -> Vec<Range<usize>> {
+    let lanes = n_lanes(factors);
+    (0..lanes)
+        .step_by((block / BLOCK_STEP).max(1))
+        .map(|start| start..lanes.min(start + block / BLOCK_STEP))
+        .collect()
+}
+
+/// Random vectors for rows with a history, zero for the others.
+fn initial(histories: &Csr, config: &IalsConfig, seed: Seed) -> Rows {
+    let std = config.init_std / (config.factors as f64).sqrt();
+    let mut rng = seed.rng();
+    let mut rows = Rows::zeros(histories.n_rows(), config.factors);
+    for row in 0..histories.n_rows() {
+        // Drawn for every row, so that a row's start does not depend on the histories of others.
+        for place in 0..config.factors {
+            let x: f64 = rng.sample(StandardNormal);
+            rows.row_mut(row)[place / SIDE][place % SIDE] = (x * std) as f32;
+        }
+        if histories.row(row).is_empty() {
+            rows.row_mut(row).fill([0.0; SIDE]);
+        }
+    }
+    rows
+}
+
+/// `lambda (|history| + alpha0 |others|)^nu`.
+fn ridge(history: usize, others: usize, config: &IalsConfig) -> f64 {
+    config.regularization * (history as f64 + config.alpha0 * others as f64).powf(config.nu)
+}
+
+/// The first sum of `L`. One number a user, added in the order of the users.
+fn observed_error(interactions: &Csr, users: &Rows, items: &Rows) -> f64 {
+    let by_user: Vec<f64> = (0..interactions.n_rows())
+        .into_par_iter()
+        .with_min_len(ROWS_A_TASK)
+        .map(|user| {
+            let w = users.row(user);
+            interactions
+                .row(user)
+                .iter()
+                .map(|&item| {
+                    let error = dot(w, items.row(item as usize)) - 1.0;
+                    error * error
+                })
+                .sum()
+        })
+        .collect();
+    by_user.iter().sum()
+}
+
+/// One side's part of the third sum of `L`.
+fn penalty(histories: &Csr, rows: &Rows, config: &IalsConfig) -> f64 {
+    (0..histories.n_rows())
+        .map(|row| {
+            let lambda = ridge(histories.row(row).len(), histories.n_columns(), config);
+            lambda * dot(rows.row(row), rows.row(row))
+        })
+        .sum()
+}
+
+/// The inner product: products in `f32`, one `f64` sum a place of a lane, added in order at the end.
+fn dot(a: &[Lane], b: &[Lane]) -> f64 {
+    let mut sums = [0.0_f64; SIDE];
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, x), y) in sums.iter_mut().zip(a).zip(b) {
+            *sum += f64::from(*x) * f64::from(*y);
+        }
+    }
+    sums.iter().sum()
+}
