@@ -116,7 +116,13 @@ fn vectors_and_tables_open_without_us() {
         .finish()
         .expect("a table");
     let mut seen = vec![false; users];
-    for user in table.column("user").expect("users").u32().expect("ids") {
+    for user in table
+        .column("user")
+        .expect("users")
+        .u32()
+        .expect("ids")
+        .iter()
+    {
         seen[user.expect("an id") as usize] = true;
     }
     assert_eq!(
