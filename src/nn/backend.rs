@@ -13,6 +13,12 @@ type Made<D> = Result<Matrix<D>, NnError>;
 pub trait Backend: Device<f32> {
     /// Copies the numbers to the host, row-major.
     fn to_host(x: &Matrix<Self>) -> Vec<f32>;
+    /// Changes the numbers of a matrix, row-major; its identity stays.
+    fn update(x: &mut Matrix<Self>, change: impl FnOnce(&mut [f32])) -> Result<(), NnError> {
+        let mut values = Self::to_host(x);
+        change(&mut values);
+        x.overwrite(&values)
+    }
     /// Takes a gradient out to the host, row-major; zeros where none flowed.
     fn take_gradient(
         gradients: &mut Gradients<f32, Self>,
@@ -31,6 +37,8 @@ pub trait Backend: Device<f32> {
     fn unary(g: &Graph<Self>, x: &Matrix<Self>, function: Unary) -> Made<Self>;
     /// A function of two matrices, number by number.
     fn binary(g: &Graph<Self>, a: &Matrix<Self>, b: &Matrix<Self>, function: Binary) -> Made<Self>;
+    /// `x·factor` where `kept`, and 0 elsewhere; one byte a number, 1 or 0.
+    fn keep(g: &Graph<Self>, x: &Matrix<Self>, kept: Vec<u8>, factor: f32) -> Made<Self>;
     /// `a + row` for each row.
     fn add_row(g: &Graph<Self>, a: &Matrix<Self>, row: &Matrix<Self>) -> Made<Self>;
     /// `x / s`, `s` a `[1, 1]` matrix.
@@ -101,6 +109,16 @@ pub trait Backend: Device<f32> {
         rows: &[usize],
         values: &Matrix<Self>,
     ) -> Made<Self>;
+    /// Like [`Backend::replace_rows`], in place and without a backward step.
+    fn overwrite_rows(
+        base: &mut Matrix<Self>,
+        rows: &[usize],
+        values: &Matrix<Self>,
+    ) -> Result<(), NnError> {
+        let g = Graph::inference(base.tensor().device());
+        *base = Self::replace_rows(&g, base, rows, values)?;
+        Ok(())
+    }
     /// A range of columns.
     fn columns(g: &Graph<Self>, x: &Matrix<Self>, start: usize, count: usize) -> Made<Self>;
     /// Mean of every `group` consecutive rows.

@@ -23,6 +23,7 @@ pub struct Graph<D: Backend> {
 impl<D: Backend> Graph<D> {
     /// Starts an evaluation whose gradients will be asked for. `seed` feeds dropout.
     pub fn training(device: &D, seed: Seed) -> Self {
+        super::cpu::keep_freed();
         Self {
             device: device.clone(),
             tape: RefCell::new(Some(OwnedTape::default())),
@@ -81,7 +82,7 @@ impl<D: Backend> Graph<D> {
         }
     }
 
-    /// Records a backward step. Steps run in reverse order of their recording.
+    /// Records a backward step. Steps run in reverse order of their recording, each is dropped with all that it keeps once it has run.
     pub(crate) fn record(
         &self,
         step: impl FnOnce(&mut Gradients<f32, D>) -> Result<(), D::Err> + 'static,
@@ -106,9 +107,9 @@ impl<D: Backend> Graph<D> {
             ));
         };
         let device = self.device;
-        let (loss, filler) = (loss.clone(), device.clone());
+        let (loss, filler) = (loss.target(), device.clone());
         tape.add_backward_op(move |gradients| {
-            filler.try_fill_with_ones(gradients.get_or_alloc_mut(loss.tensor())?)
+            filler.try_fill_with_ones(gradients.get_or_alloc_mut(loss.slot())?)
         });
         // dfdx starts a backward pass from a tensor without axes; this one feeds nothing but the step above.
         let start = device.try_zeros().map_err(NnError::device)?;
@@ -128,8 +129,8 @@ pub struct Grads<D: Backend> {
 impl<D: Backend> Grads<D> {
     /// Takes the gradient of a parameter or an input, row-major; zeros when the loss does not depend on it.
     ///
-    /// A second call for the same matrix gives no numbers, and gradients of intermediate results are used up by the
-    /// backward pass itself.
+    /// A second call for the same matrix gives zeros, and so do intermediate results: the backward pass itself uses their gradients
+    /// up.
     pub fn take(&mut self, of: &Matrix<D>) -> Result<Vec<f32>, NnError> {
         D::take_gradient(&mut self.inner, of)
     }

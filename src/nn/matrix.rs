@@ -14,7 +14,38 @@ use dfdx::tensor::Tensor;
 #[derive(Clone, Debug)]
 pub struct Matrix<D: Backend> {
     tensor: Tensor<(usize, usize), f32, D>,
+    /// Under whose id dfdx keeps the gradient; see [`Target`].
+    slot: Tensor<(usize, usize), f32, D>,
     constant: bool,
+}
+
+/// Where the gradient of a matrix goes, without the numbers of the matrix.
+///
+/// A backward step that only has to find a gradient keeps this and not the matrix, so that the numbers can be freed. The slot is a
+/// tensor of one number whose id names the gradient in dfdx's gradients: dfdx makes room for a new gradient by the size of its tensor
+/// and fills it with zeros, and a real one is better made by its first part, without zeros and without adding to them.
+#[derive(Clone, Debug)]
+pub(crate) struct Target<D: Backend> {
+    slot: Tensor<(usize, usize), f32, D>,
+    count: usize,
+    constant: bool,
+}
+
+impl<D: Backend> Target<D> {
+    /// The tensor under whose id dfdx keeps the gradient.
+    pub(crate) fn slot(&self) -> &Tensor<(usize, usize), f32, D> {
+        &self.slot
+    }
+
+    /// How many numbers the gradient has.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether a gradient is wanted.
+    pub(crate) fn needs_gradient(&self) -> bool {
+        !self.constant
+    }
 }
 
 impl<D: Backend> Matrix<D> {
@@ -51,7 +82,12 @@ impl<D: Backend> Matrix<D> {
         let tensor = device
             .try_tensor_from_vec(values, (rows, columns))
             .map_err(NnError::device)?;
-        Ok(Self { tensor, constant })
+        let slot = device.try_zeros_like(&(1, 1)).map_err(NnError::device)?;
+        Ok(Self {
+            tensor,
+            slot,
+            constant,
+        })
     }
 
     /// Copies a dfdx tensor, also a permuted or broadcast one, into a constant. A copy, because gradients are kept in the order of
@@ -94,9 +130,28 @@ impl<D: Backend> Matrix<D> {
     #[must_use]
     pub fn detached(&self) -> Self {
         Self {
-            tensor: self.tensor.clone(),
             constant: true,
+            ..self.clone()
         }
+    }
+
+    /// Where the gradient goes.
+    pub(crate) fn target(&self) -> Target<D> {
+        Target {
+            slot: self.slot.clone(),
+            count: self.rows() * self.columns(),
+            constant: self.constant,
+        }
+    }
+
+    /// The dfdx tensor, to change its numbers.
+    pub(crate) fn tensor_mut(&mut self) -> &mut Tensor<(usize, usize), f32, D> {
+        &mut self.tensor
+    }
+
+    /// Changes the numbers where they are; the identity stays.
+    pub fn update(&mut self, change: impl FnOnce(&mut [f32])) -> Result<(), NnError> {
+        D::update(self, change)
     }
 
     /// Sets whether gradients flow into this matrix.

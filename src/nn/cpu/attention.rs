@@ -1,7 +1,8 @@
 //! Multi-head attention, one task for each sequence of the batch.
 
 use super::gemm::{Mode, View, product};
-use super::{Made, math, storage};
+use super::{Made, math, parallel, storage};
+use crate::nn::matrix::Target;
 use crate::nn::ops::{AttentionShape, Mask};
 use crate::nn::{Graph, Matrix};
 use dfdx::tensor::Cpu;
@@ -77,8 +78,8 @@ pub(super) fn attention(
 ) -> Made {
     let sizes = Sizes::new(*shape);
     let limits = limits(shape, mask);
-    let mut y = vec![0.0; shape.batch * sizes.queries()];
-    let mut weights = vec![0.0; shape.batch * shape.heads * sizes.weights()];
+    let mut y = parallel::zeros(shape.batch * sizes.queries());
+    let mut weights = parallel::zeros(shape.batch * shape.heads * sizes.weights());
     {
         let (q, k, v) = (storage::read(q), storage::read(k), storage::read(v));
         y.par_chunks_mut(sizes.queries())
@@ -91,38 +92,39 @@ pub(super) fn attention(
             });
     }
     let out = g.output(y, q.shape(), &[q, k, v])?;
-    if out.needs_gradient() {
-        let (q, k, v, y) = (q.clone(), k.clone(), v.clone(), out.clone());
-        g.record(move |gradients| {
-            let gy = storage::take(gradients, &y)?;
-            let mut gq = storage::borrow(gradients, &q)?;
-            let mut gk = storage::borrow(gradients, &k)?;
-            let mut gv = storage::borrow(gradients, &v)?;
-            {
-                let (q, k, v) = (storage::read(&q), storage::read(&k), storage::read(&v));
-                let batch = sizes.shape.batch;
-                let mut tasks: Vec<Gradients<'_>> = parts(&mut gq, sizes.queries(), batch)
-                    .into_iter()
-                    .zip(parts(&mut gk, sizes.keys(), batch))
-                    .zip(parts(&mut gv, sizes.keys(), batch))
-                    .map(|((q, k), v)| Gradients { q, k, v })
-                    .collect();
-                tasks
-                    .par_iter_mut()
-                    .zip(weights.par_chunks(sizes.shape.heads * sizes.weights()))
-                    .zip(q.par_chunks(sizes.queries()))
-                    .zip(k.par_chunks(sizes.keys()).zip(v.par_chunks(sizes.keys())))
-                    .zip(gy.par_chunks(sizes.queries()))
-                    .zip(limits.par_chunks(sizes.shape.queries))
-                    .for_each(|(((((into, weights), q), (k, v)), gy), limits)| {
-                        backward(&sizes, into, weights, q, k, v, gy, limits);
-                    });
+    let (of_q, of_k, of_v) = (q.target(), k.target(), v.target());
+    let (q, k, v) = (q.clone(), k.clone(), v.clone());
+    storage::record(g, &out, move |gy, gradients| {
+        let room = |of: &Target<Cpu>| of.needs_gradient().then(|| parallel::zeros(of.count()));
+        let (mut gq, mut gk, mut gv) = (room(&of_q), room(&of_k), room(&of_v));
+        {
+            let (q, k, v) = (storage::read(&q), storage::read(&k), storage::read(&v));
+            let batch = sizes.shape.batch;
+            let mut tasks: Vec<Gradients<'_>> = parts(&mut gq, sizes.queries(), batch)
+                .into_iter()
+                .zip(parts(&mut gk, sizes.keys(), batch))
+                .zip(parts(&mut gv, sizes.keys(), batch))
+                .map(|((q, k), v)| Gradients { q, k, v })
+                .collect();
+            tasks
+                .par_iter_mut()
+                .zip(weights.par_chunks(sizes.shape.heads * sizes.weights()))
+                .zip(q.par_chunks(sizes.queries()))
+                .zip(k.par_chunks(sizes.keys()).zip(v.par_chunks(sizes.keys())))
+                .zip(gy.par_chunks(sizes.queries()))
+                .zip(limits.par_chunks(sizes.shape.queries))
+                .for_each(|(((((into, weights), q), (k, v)), gy), limits)| {
+                    backward(&sizes, into, weights, q, k, v, gy, limits);
+                });
+        }
+        // One after the other: the three may be one matrix.
+        for (of, gradient) in [(of_q, gq), (of_k, gk), (of_v, gv)] {
+            if let Some(gradient) = gradient {
+                storage::place(gradients, &of)?.put(gradient);
             }
-            storage::give_back(gradients, &q, gq)?;
-            storage::give_back(gradients, &k, gk)?;
-            storage::give_back(gradients, &v, gv)
-        });
-    }
+        }
+        Ok(())
+    });
     Ok(out)
 }
 

@@ -2,7 +2,7 @@
 
 use super::attention::{limits, softmax};
 use super::gemm::{Mode, View, product};
-use super::{Made, math, storage};
+use super::{Made, math, parallel, storage};
 use crate::nn::ops::{AttentionShape, Mask};
 use crate::nn::{Graph, Matrix};
 use dfdx::tensor::Cpu;
@@ -47,8 +47,8 @@ pub(super) fn biased_attention(
         weights: shape.heads * shape.queries * shape.keys,
     };
     let limits = limits(shape, mask);
-    let mut y = vec![0.0; shape.batch * sizes.queries];
-    let mut weights = vec![0.0; shape.batch * sizes.weights];
+    let mut y = parallel::zeros(shape.batch * sizes.queries);
+    let mut weights = parallel::zeros(shape.batch * sizes.weights);
     {
         let (q, k, v) = (storage::read(q), storage::read(k), storage::read(v));
         let bias = storage::read(bias);
@@ -62,51 +62,48 @@ pub(super) fn biased_attention(
             });
     }
     let out = g.output(y, q.shape(), &[q, k, v, bias])?;
-    if out.needs_gradient() {
-        let inputs = [q, k, v, bias].map(Clone::clone);
-        let y = out.clone();
-        g.record(move |gradients| {
-            let [q, k, v, bias] = &inputs;
-            let gy = storage::take(gradients, &y)?;
-            let batch = sizes.shape.batch;
-            let mut gq = vec![0.0; batch * sizes.queries];
-            let mut gk = vec![0.0; batch * sizes.keys];
-            let mut gv = vec![0.0; batch * sizes.keys];
-            {
-                let (q, k, v) = (storage::read(q), storage::read(k), storage::read(v));
-                gq.par_chunks_mut(sizes.queries)
-                    .zip(gk.par_chunks_mut(sizes.keys))
-                    .zip(gv.par_chunks_mut(sizes.keys))
-                    .zip(weights.par_chunks_mut(sizes.weights))
-                    .zip(q.par_chunks(sizes.queries))
-                    .zip(k.par_chunks(sizes.keys).zip(v.par_chunks(sizes.keys)))
-                    .zip(gy.par_chunks(sizes.queries))
-                    .for_each(|((((((gq, gk), gv), weights), q), (k, v)), gy)| {
-                        backward(&sizes, (gq, gk, gv), weights, (q, k, v), gy);
-                    });
-            }
-            for (into, gradient) in [(q, gq), (k, gk), (v, gv)] {
-                if into.needs_gradient() {
-                    let place = storage::gradient(gradients, into)?;
-                    super::parallel::accumulate(place, &gradient, |x| x);
-                }
-            }
-            if bias.needs_gradient() {
-                // `weights` now holds the gradients of the scores; sequences are added in order.
-                let heads = sizes.shape.heads;
-                let pairs = sizes.shape.queries * sizes.shape.keys;
-                let place = storage::gradient(gradients, bias)?;
-                super::parallel::rows(place, heads, |pair, row| {
-                    for sequence in weights.chunks_exact(sizes.weights) {
-                        for (head, sum) in row.iter_mut().enumerate() {
-                            *sum += sequence[head * pairs + pair];
-                        }
-                    }
+    let targets = [q, k, v, bias].map(Matrix::target);
+    let inputs = [q, k, v].map(Clone::clone);
+    storage::record(g, &out, move |gy, gradients| {
+        let batch = sizes.shape.batch;
+        let mut gq = parallel::zeros(batch * sizes.queries);
+        let mut gk = parallel::zeros(batch * sizes.keys);
+        let mut gv = parallel::zeros(batch * sizes.keys);
+        {
+            let [q, k, v] = inputs.each_ref().map(storage::read);
+            gq.par_chunks_mut(sizes.queries)
+                .zip(gk.par_chunks_mut(sizes.keys))
+                .zip(gv.par_chunks_mut(sizes.keys))
+                .zip(weights.par_chunks_mut(sizes.weights))
+                .zip(q.par_chunks(sizes.queries))
+                .zip(k.par_chunks(sizes.keys).zip(v.par_chunks(sizes.keys)))
+                .zip(gy.par_chunks(sizes.queries))
+                .for_each(|((((((gq, gk), gv), weights), q), (k, v)), gy)| {
+                    backward(&sizes, (gq, gk, gv), weights, (q, k, v), gy);
                 });
+        }
+        // One after the other: the three may be one matrix.
+        let [of_q, of_k, of_v, of_bias] = targets;
+        for (of, gradient) in [(of_q, gq), (of_k, gk), (of_v, gv)] {
+            if of.needs_gradient() {
+                storage::place(gradients, &of)?.put(gradient);
             }
-            Ok(())
-        });
-    }
+        }
+        if of_bias.needs_gradient() {
+            // `weights` now holds the gradients of the scores; sequences are added in order.
+            let heads = sizes.shape.heads;
+            let pairs = sizes.shape.queries * sizes.shape.keys;
+            let place = storage::place(gradients, &of_bias)?;
+            parallel::add_rows(place, pairs, heads, |pair, row| {
+                for sequence in weights.chunks_exact(sizes.weights) {
+                    for (head, sum) in row.iter_mut().enumerate() {
+                        *sum += sequence[head * pairs + pair];
+                    }
+                }
+            });
+        }
+        Ok(())
+    });
     Ok(out)
 }
 

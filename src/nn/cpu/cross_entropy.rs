@@ -40,23 +40,21 @@ pub(super) fn cross_entropy(
     };
     let loss = rows.iter().map(|row| row.1).sum::<f64>() / count;
     let out = g.output(vec![loss as f32], (1, 1), &[logits])?;
-    if out.needs_gradient() {
-        let (logits, y, targets) = (logits.clone(), out.clone(), targets.to_vec());
-        g.record(move |gradients| {
-            let factor = (f64::from(storage::take(gradients, &y)?[0]) / count) as f32;
-            let into = storage::gradient(gradients, &logits)?;
-            let x = storage::read(&logits);
-            parallel::rows(into, classes, |row, into| {
-                if let Some(target) = targets[row] {
-                    let log_sum = rows[row].0;
-                    for (into, x) in into.iter_mut().zip(&x[row * classes..][..classes]) {
-                        *into += factor * (math::exp(x - log_sum) - spread);
-                    }
-                    into[target as usize] -= factor * (1.0 - smoothing);
+    let (into, logits, targets) = (logits.target(), logits.clone(), targets.to_vec());
+    storage::record(g, &out, move |gy, gradients| {
+        let factor = (f64::from(gy[0]) / count) as f32;
+        let x = storage::read(&logits);
+        let into = storage::place(gradients, &into)?;
+        parallel::add_rows(into, targets.len(), classes, |row, into| {
+            if let Some(target) = targets[row] {
+                let log_sum = rows[row].0;
+                for (into, x) in into.iter_mut().zip(&x[row * classes..][..classes]) {
+                    *into += factor * (math::exp(x - log_sum) - spread);
                 }
-            });
-            Ok(())
+                into[target as usize] -= factor * (1.0 - smoothing);
+            }
         });
-    }
+        Ok(())
+    });
     Ok(out)
 }

@@ -10,6 +10,7 @@ mod elementwise;
 mod gemm;
 mod linear;
 mod math;
+mod memory;
 mod norm;
 mod parallel;
 mod rotary;
@@ -17,6 +18,8 @@ mod rows;
 mod storage;
 #[cfg(test)]
 mod tests;
+
+pub(super) use memory::keep_freed;
 
 use super::ops::{AttentionShape, Binary, Mask, Unary};
 use super::{Backend, Graph, Matrix, NnError};
@@ -33,7 +36,14 @@ impl Backend for Cpu {
         gradients: &mut Gradients<f32, Self>,
         of: &Matrix<Self>,
     ) -> Result<Vec<f32>, NnError> {
-        storage::take(gradients, of).map_err(NnError::device)
+        let target = of.target();
+        let taken = storage::take(gradients, &target).map_err(NnError::device)?;
+        Ok(taken.unwrap_or_else(|| vec![0.0; target.count()]))
+    }
+
+    fn update(x: &mut Matrix<Self>, change: impl FnOnce(&mut [f32])) -> Result<(), NnError> {
+        storage::update(x, change);
+        Ok(())
     }
 
     fn linear(
@@ -55,6 +65,10 @@ impl Backend for Cpu {
 
     fn binary(g: &Graph<Self>, a: &Matrix<Self>, b: &Matrix<Self>, function: Binary) -> Made {
         elementwise::binary(g, a, b, function)
+    }
+
+    fn keep(g: &Graph<Self>, x: &Matrix<Self>, kept: Vec<u8>, factor: f32) -> Made {
+        elementwise::keep(g, x, kept, factor)
     }
 
     fn add_row(g: &Graph<Self>, a: &Matrix<Self>, row: &Matrix<Self>) -> Made {
@@ -151,6 +165,15 @@ impl Backend for Cpu {
         values: &Matrix<Self>,
     ) -> Made {
         rows::replace_rows(g, base, rows, values)
+    }
+
+    fn overwrite_rows(
+        base: &mut Matrix<Self>,
+        rows: &[usize],
+        values: &Matrix<Self>,
+    ) -> Result<(), NnError> {
+        rows::overwrite_rows(base, rows, values);
+        Ok(())
     }
 
     fn columns(g: &Graph<Self>, x: &Matrix<Self>, start: usize, count: usize) -> Made {

@@ -38,23 +38,19 @@ impl Angles {
         }
     }
 
-    /// Adds the rotation of `x` to `y`, `direction` 1 forward and −1 backward.
-    fn rotate(&self, x: &[f32], y: &mut [f32], heads: usize, head_dim: usize, direction: f32) {
+    /// Rotates row number `row`, `direction` 1 forward and −1 backward.
+    fn rotate(&self, row: usize, y: &mut [f32], head_dim: usize, direction: f32) {
         let half = head_dim / 2;
-        let width = heads * head_dim;
-        parallel::rows(y, width, |row, y| {
-            let at = self.row[row] * half;
-            let (cosines, sines) = (&self.cosines[at..][..half], &self.sines[at..][..half]);
-            let x = &x[row * width..][..width];
-            for (x, y) in x.chunks_exact(head_dim).zip(y.chunks_exact_mut(head_dim)) {
-                let ((x1, x2), (y1, y2)) = (x.split_at(half), y.split_at_mut(half));
-                for i in 0..half {
-                    let sine = direction * sines[i];
-                    y1[i] += x1[i] * cosines[i] - x2[i] * sine;
-                    y2[i] += x2[i] * cosines[i] + x1[i] * sine;
-                }
+        let at = self.row[row] * half;
+        let (cosines, sines) = (&self.cosines[at..][..half], &self.sines[at..][..half]);
+        for y in y.chunks_exact_mut(head_dim) {
+            let (y1, y2) = y.split_at_mut(half);
+            for i in 0..half {
+                let (a, b, sine) = (y1[i], y2[i], direction * sines[i]);
+                y1[i] = a * cosines[i] - b * sine;
+                y2[i] = b * cosines[i] + a * sine;
             }
-        });
+        }
     }
 }
 
@@ -83,17 +79,22 @@ pub(super) fn rotary_at(
 ) -> Made {
     let head_dim = 2 * frequencies.len();
     let angles = Angles::new(positions, frequencies);
-    let mut y = vec![0.0; x.rows() * x.columns()];
-    angles.rotate(&storage::read(x), &mut y, heads, head_dim, 1.0);
+    let (rows, width) = (x.rows(), heads * head_dim);
+    let y = {
+        let x = storage::read(x);
+        parallel::new_rows(rows, width, |row, y| {
+            y.copy_from_slice(&x[row * width..][..width]);
+            angles.rotate(row, y, head_dim, 1.0);
+        })
+    };
     let out = g.output(y, x.shape(), &[x])?;
-    if out.needs_gradient() {
-        let (x, y) = (x.clone(), out.clone());
-        g.record(move |gradients| {
-            let gy = storage::take(gradients, &y)?;
-            let gx = storage::gradient(gradients, &x)?;
-            angles.rotate(&gy, gx, heads, head_dim, -1.0);
-            Ok(())
+    let into = x.target();
+    storage::record(g, &out, move |mut gy, gradients| {
+        parallel::rows(&mut gy, width, |row, gy| {
+            angles.rotate(row, gy, head_dim, -1.0);
         });
-    }
+        storage::place(gradients, &into)?.put(gy);
+        Ok(())
+    });
     Ok(out)
 }

@@ -4,27 +4,58 @@ use super::{Made, parallel, storage};
 use crate::nn::{Graph, Matrix};
 use dfdx::tensor::Cpu;
 
+/// For each row of a matrix, the places that were filled from it, in order.
+struct Readers {
+    /// Where the places of each row start in `places`.
+    starts: Vec<usize>,
+    places: Vec<usize>,
+}
+
+impl Readers {
+    fn new(rows: &[usize], count: usize) -> Self {
+        let mut starts = vec![0; count + 1];
+        for &row in rows {
+            starts[row + 1] += 1;
+        }
+        for row in 0..count {
+            starts[row + 1] += starts[row];
+        }
+        let mut next = starts.clone();
+        let mut places = vec![0; rows.len()];
+        for (place, &row) in rows.iter().enumerate() {
+            places[next[row]] = place;
+            next[row] += 1;
+        }
+        Self { starts, places }
+    }
+
+    fn of(&self, row: usize) -> &[usize] {
+        &self.places[self.starts[row]..self.starts[row + 1]]
+    }
+}
+
 pub(super) fn gather_rows(g: &Graph<Cpu>, x: &Matrix<Cpu>, rows: &[usize]) -> Made {
     let width = x.columns();
-    let mut y = Vec::with_capacity(rows.len() * width);
-    {
+    let y = {
         let x = storage::read(x);
-        for &row in rows {
-            y.extend_from_slice(&x[row * width..][..width]);
-        }
-    }
+        parallel::new_rows(rows.len(), width, |row, y| {
+            y.copy_from_slice(&x[rows[row] * width..][..width]);
+        })
+    };
     let out = g.output(y, (rows.len(), width), &[x])?;
     if out.needs_gradient() {
-        let (x, y, rows) = (x.clone(), out.clone(), rows.to_vec());
-        g.record(move |gradients| {
-            let gy = storage::take(gradients, &y)?;
-            let gx = storage::gradient(gradients, &x)?;
-            // One after the other: rows may repeat, and the order of their sum is part of the result.
-            for (&row, gy) in rows.iter().zip(gy.chunks_exact(width)) {
-                for (gx, gy) in gx[row * width..][..width].iter_mut().zip(gy) {
-                    *gx += gy;
+        let (into, count) = (x.target(), x.rows());
+        let readers = Readers::new(rows, count);
+        storage::record(g, &out, move |gy, gradients| {
+            let into = storage::place(gradients, &into)?;
+            // Rows may repeat, and the order of their sum is part of the result.
+            parallel::add_rows(into, count, width, |row, gx| {
+                for &place in readers.of(row) {
+                    for (gx, gy) in gx.iter_mut().zip(&gy[place * width..][..width]) {
+                        *gx += gy;
+                    }
                 }
-            }
+            });
             Ok(())
         });
     }
@@ -39,23 +70,22 @@ pub(super) fn concat_rows(g: &Graph<Cpu>, parts: &[&Matrix<Cpu>]) -> Made {
         y.extend_from_slice(&storage::read(part));
     }
     let out = g.output(y, (rows, width), parts)?;
-    if out.needs_gradient() {
-        let y = out.clone();
-        let parts: Vec<Matrix<Cpu>> = parts.iter().map(|&part| part.clone()).collect();
-        g.record(move |gradients| {
-            let gy = storage::take(gradients, &y)?;
-            let mut start = 0;
-            for part in &parts {
-                let count = part.rows() * width;
-                if part.needs_gradient() {
-                    let into = storage::gradient(gradients, part)?;
-                    parallel::accumulate(into, &gy[start..start + count], |gy| gy);
-                }
-                start += count;
+    let parts: Vec<_> = parts.iter().map(|part| part.target()).collect();
+    storage::record(g, &out, move |gy, gradients| {
+        let mut start = 0;
+        for part in &parts {
+            let count = part.count();
+            if part.needs_gradient() {
+                let gy = &gy[start..start + count];
+                storage::place(gradients, part)?.part(
+                    |_| parallel::map(gy, |gy| gy),
+                    |into| parallel::accumulate(into, gy, |gy| gy),
+                );
             }
-            Ok(())
-        });
-    }
+            start += count;
+        }
+        Ok(())
+    });
     Ok(out)
 }
 
@@ -71,64 +101,66 @@ pub(super) fn replace_rows(
         y[row * width..][..width].copy_from_slice(value);
     }
     let out = g.output(y, base.shape(), &[base, values])?;
-    if out.needs_gradient() {
-        let (base, values, y) = (base.clone(), values.clone(), out.clone());
-        let rows = rows.to_vec();
-        g.record(move |gradients| {
-            let mut gy = storage::take(gradients, &y)?;
-            if values.needs_gradient() {
-                let into = storage::gradient(gradients, &values)?;
-                for (&row, into) in rows.iter().zip(into.chunks_exact_mut(width)) {
-                    for (into, gy) in into.iter_mut().zip(&gy[row * width..][..width]) {
-                        *into += gy;
-                    }
+    let (base, values, rows) = (base.target(), values.target(), rows.to_vec());
+    storage::record(g, &out, move |mut gy, gradients| {
+        if values.needs_gradient() {
+            let into = storage::place(gradients, &values)?;
+            parallel::add_rows(into, rows.len(), width, |row, into| {
+                for (into, gy) in into.iter_mut().zip(&gy[rows[row] * width..][..width]) {
+                    *into += gy;
                 }
+            });
+        }
+        if base.needs_gradient() {
+            for &row in &rows {
+                gy[row * width..][..width].fill(0.0);
             }
-            if base.needs_gradient() {
-                for &row in &rows {
-                    gy[row * width..][..width].fill(0.0);
-                }
-                parallel::accumulate(storage::gradient(gradients, &base)?, &gy, |gy| gy);
-            }
-            Ok(())
-        });
-    }
+            storage::place(gradients, &base)?.put(gy);
+        }
+        Ok(())
+    });
     Ok(out)
+}
+
+pub(super) fn overwrite_rows(base: &mut Matrix<Cpu>, rows: &[usize], values: &Matrix<Cpu>) {
+    let width = base.columns();
+    let values = storage::read(values);
+    storage::update(base, |base| {
+        for (&row, value) in rows.iter().zip(values.chunks_exact(width)) {
+            base[row * width..][..width].copy_from_slice(value);
+        }
+    });
 }
 
 pub(super) fn columns(g: &Graph<Cpu>, x: &Matrix<Cpu>, start: usize, count: usize) -> Made {
     let (rows, width) = x.shape();
-    let mut y = vec![0.0; rows * count];
-    {
+    let y = {
         let x = storage::read(x);
-        parallel::rows(&mut y, count, |row, y| {
+        parallel::new_rows(rows, count, |row, y| {
             y.copy_from_slice(&x[row * width + start..][..count]);
-        });
-    }
+        })
+    };
     let out = g.output(y, (rows, count), &[x])?;
-    if out.needs_gradient() {
-        let (x, y) = (x.clone(), out.clone());
-        g.record(move |gradients| {
-            let gy = storage::take(gradients, &y)?;
-            parallel::rows(storage::gradient(gradients, &x)?, width, |row, gx| {
-                let gy = &gy[row * count..][..count];
-                for (gx, gy) in gx[start..][..count].iter_mut().zip(gy) {
-                    *gx += gy;
-                }
-            });
-            Ok(())
+    let into = x.target();
+    storage::record(g, &out, move |gy, gradients| {
+        let into = storage::place(gradients, &into)?;
+        parallel::add_rows(into, rows, width, |row, gx| {
+            let gy = &gy[row * count..][..count];
+            for (gx, gy) in gx[start..][..count].iter_mut().zip(gy) {
+                *gx += gy;
+            }
         });
-    }
+        Ok(())
+    });
     Ok(out)
 }
 
 pub(super) fn mean_groups(g: &Graph<Cpu>, x: &Matrix<Cpu>, group: usize) -> Made {
     let (rows, width) = x.shape();
     let share = 1.0 / group as f32;
-    let mut y = vec![0.0; rows / group * width];
-    {
+    let y = {
         let x = storage::read(x);
-        parallel::rows(&mut y, width, |row, y| {
+        parallel::new_rows(rows / group, width, |row, y| {
             for x in x[row * group * width..][..group * width].chunks_exact(width) {
                 for (y, x) in y.iter_mut().zip(x) {
                     *y += x;
@@ -137,32 +169,29 @@ pub(super) fn mean_groups(g: &Graph<Cpu>, x: &Matrix<Cpu>, group: usize) -> Made
             for y in y {
                 *y *= share;
             }
-        });
-    }
+        })
+    };
     let out = g.output(y, (rows / group, width), &[x])?;
-    if out.needs_gradient() {
-        let (x, y) = (x.clone(), out.clone());
-        g.record(move |gradients| {
-            let gy = storage::take(gradients, &y)?;
-            parallel::rows(storage::gradient(gradients, &x)?, width, |row, gx| {
-                for (gx, gy) in gx.iter_mut().zip(&gy[row / group * width..][..width]) {
-                    *gx += share * gy;
-                }
-            });
-            Ok(())
+    let into = x.target();
+    storage::record(g, &out, move |gy, gradients| {
+        let into = storage::place(gradients, &into)?;
+        parallel::add_rows(into, rows, width, |row, gx| {
+            for (gx, gy) in gx.iter_mut().zip(&gy[row / group * width..][..width]) {
+                *gx += share * gy;
+            }
         });
-    }
+        Ok(())
+    });
     Ok(out)
 }
 
 pub(super) fn max_groups(g: &Graph<Cpu>, x: &Matrix<Cpu>, group: usize) -> Made {
     let (rows, width) = x.shape();
     let groups = width / group;
-    let mut y = vec![0.0; rows * groups];
     let mut chosen = vec![0_u32; rows * groups];
-    {
+    let y = {
         let x = storage::read(x);
-        parallel::rows_with(&mut y, groups, &mut chosen, groups, |row, y, chosen| {
+        parallel::new_rows_with(rows, groups, &mut chosen, groups, |row, y, chosen| {
             let x = x[row * width..][..width].chunks_exact(group);
             for ((y, chosen), x) in y.iter_mut().zip(chosen).zip(x) {
                 let mut best = 0;
@@ -175,50 +204,45 @@ pub(super) fn max_groups(g: &Graph<Cpu>, x: &Matrix<Cpu>, group: usize) -> Made 
                 *y = x[best];
                 *chosen = best as u32;
             }
-        });
-    }
+        })
+    };
     let out = g.output(y, (rows, groups), &[x])?;
-    if out.needs_gradient() {
-        let (x, y) = (x.clone(), out.clone());
-        g.record(move |gradients| {
-            let gy = storage::take(gradients, &y)?;
-            parallel::rows(storage::gradient(gradients, &x)?, width, |row, gx| {
-                let gy = &gy[row * groups..][..groups];
-                let chosen = &chosen[row * groups..][..groups];
-                for ((gx, gy), &best) in gx.chunks_exact_mut(group).zip(gy).zip(chosen) {
-                    gx[best as usize] += gy;
-                }
-            });
-            Ok(())
+    let into = x.target();
+    storage::record(g, &out, move |gy, gradients| {
+        let into = storage::place(gradients, &into)?;
+        parallel::add_rows(into, rows, width, |row, gx| {
+            let gy = &gy[row * groups..][..groups];
+            let chosen = &chosen[row * groups..][..groups];
+            for ((gx, gy), &best) in gx.chunks_exact_mut(group).zip(gy).zip(chosen) {
+                gx[best as usize] += gy;
+            }
         });
-    }
+        Ok(())
+    });
     Ok(out)
 }
 
 pub(super) fn transpose(g: &Graph<Cpu>, x: &Matrix<Cpu>) -> Made {
     let (rows, width) = x.shape();
-    let mut y = vec![0.0; rows * width];
-    {
+    let y = {
         let x = storage::read(x);
-        parallel::rows(&mut y, rows, |column, y| {
+        parallel::new_rows(width, rows, |column, y| {
             for (y, x) in y.iter_mut().zip(x.chunks_exact(width)) {
                 *y = x[column];
             }
-        });
-    }
+        })
+    };
     let out = g.output(y, (width, rows), &[x])?;
-    if out.needs_gradient() {
-        let (x, y) = (x.clone(), out.clone());
-        g.record(move |gradients| {
-            let gy = storage::take(gradients, &y)?;
-            parallel::rows(storage::gradient(gradients, &x)?, width, |row, gx| {
-                for (gx, gy) in gx.iter_mut().zip(gy.chunks_exact(rows)) {
-                    *gx += gy[row];
-                }
-            });
-            Ok(())
+    let into = x.target();
+    storage::record(g, &out, move |gy, gradients| {
+        let into = storage::place(gradients, &into)?;
+        parallel::add_rows(into, rows, width, |row, gx| {
+            for (gx, gy) in gx.iter_mut().zip(gy.chunks_exact(rows)) {
+                *gx += gy[row];
+            }
         });
-    }
+        Ok(())
+    });
     Ok(out)
 }
 
@@ -228,17 +252,17 @@ pub(super) fn sum_all(g: &Graph<Cpu>, x: &Matrix<Cpu>, factor: f32) -> Made {
         parallel::sum2(&x, &x, |x, _| x)
     };
     let out = g.output(vec![(sum * f64::from(factor)) as f32], (1, 1), &[x])?;
-    if out.needs_gradient() {
-        let (x, y) = (x.clone(), out.clone());
-        g.record(move |gradients| {
-            let gy = storage::take(gradients, &y)?[0] * factor;
-            parallel::rows(storage::gradient(gradients, &x)?, x.columns(), |_, gx| {
-                for gx in gx {
-                    *gx += gy;
-                }
-            });
-            Ok(())
+    let (rows, width) = x.shape();
+    let into = x.target();
+    storage::record(g, &out, move |gy, gradients| {
+        let gy = gy[0] * factor;
+        let into = storage::place(gradients, &into)?;
+        parallel::add_rows(into, rows, width, |_, gx| {
+            for gx in gx {
+                *gx += gy;
+            }
         });
-    }
+        Ok(())
+    });
     Ok(out)
 }

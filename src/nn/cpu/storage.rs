@@ -1,6 +1,7 @@
 //! The numbers behind a dfdx tensor and its gradient, without copies.
 
-use crate::nn::Matrix;
+use crate::nn::matrix::Target;
+use crate::nn::{Graph, Matrix};
 use dfdx::shapes::HasShape as _;
 use dfdx::tensor::{Cpu, CpuError, Gradients, Tensor};
 use std::borrow::Cow;
@@ -33,55 +34,108 @@ fn numbers(tensor: &Tensor<(usize, usize), f32, Cpu>) -> Cow<'_, [f32]> {
     Cow::Borrowed(unsafe { std::slice::from_raw_parts(first, rows * columns) })
 }
 
-/// Moves the gradient of a matrix out; zeros when none flowed.
+/// Changes the numbers of a matrix where they are.
+pub(super) fn update(x: &mut Matrix<Cpu>, change: impl FnOnce(&mut [f32])) {
+    let (rows, columns) = x.shape();
+    if rows * columns == 0 {
+        return change(&mut []);
+    }
+    let contiguous = matches!(read(x), Cow::Borrowed(_));
+    assert!(contiguous, "a matrix of networks is row-major");
+    let first: *mut f32 = &raw mut x.tensor_mut()[[0, 0]];
+    // SAFETY: as in `numbers`; writing through an index makes dfdx copy a `Vec` that others share, so this one is ours alone, and `x` is
+    // borrowed mutably for as long as the slice lives.
+    #[expect(unsafe_code, reason = "dfdx lends elements, not slices")]
+    change(unsafe { std::slice::from_raw_parts_mut(first, rows * columns) });
+}
+
+/// Records what is to be done with the gradient of a result. Nothing is done when none flows: the loss does not depend on the result.
+pub(super) fn record(
+    g: &Graph<Cpu>,
+    result: &Matrix<Cpu>,
+    step: impl FnOnce(Vec<f32>, &mut Gradients<f32, Cpu>) -> Result<(), CpuError> + 'static,
+) {
+    if !result.needs_gradient() {
+        return;
+    }
+    let target = result.target();
+    g.record(move |gradients| match take(gradients, &target)? {
+        Some(gradient) => step(gradient, gradients),
+        None => Ok(()),
+    });
+}
+
+/// Moves a gradient out; `None` when none flowed.
 pub(super) fn take(
     gradients: &mut Gradients<f32, Cpu>,
-    of: &Matrix<Cpu>,
-) -> Result<Vec<f32>, CpuError> {
-    Ok(std::mem::take(
-        &mut **gradients.get_or_alloc_mut(of.tensor())?,
-    ))
-}
-
-/// The gradient of an input, to add to.
-pub(super) fn gradient<'a>(
-    gradients: &'a mut Gradients<f32, Cpu>,
-    of: &Matrix<Cpu>,
-) -> Result<&'a mut [f32], CpuError> {
-    Ok(gradients.get_or_alloc_mut(of.tensor())?.as_mut_slice())
-}
-
-/// Moves the gradient of an input out, to add to while others are out too; see [`give_back`].
-///
-/// The same matrix may be taken twice (attention of a matrix with itself): the second time gives fresh zeros.
-pub(super) fn borrow(
-    gradients: &mut Gradients<f32, Cpu>,
-    of: &Matrix<Cpu>,
+    of: &Target<Cpu>,
 ) -> Result<Option<Vec<f32>>, CpuError> {
-    if of.is_constant() {
-        return Ok(None);
-    }
-    let (rows, columns) = of.shape();
-    let mut taken = take(gradients, of)?;
-    taken.resize(rows * columns, 0.0);
-    Ok(Some(taken))
+    let gradient = std::mem::take(&mut **gradients.get_or_alloc_mut(of.slot())?);
+    Ok((gradient.len() == of.count()).then_some(gradient))
 }
 
-/// Puts a gradient taken by [`borrow`] back, adding to one that was put back before.
-pub(super) fn give_back(
-    gradients: &mut Gradients<f32, Cpu>,
-    of: &Matrix<Cpu>,
-    taken: Option<Vec<f32>>,
-) -> Result<(), CpuError> {
-    if let Some(taken) = taken {
-        let place = &mut **gradients.get_or_alloc_mut(of.tensor())?;
-        if place.is_empty() {
-            *place = taken;
+/// The place of the gradient of an input.
+pub(super) fn place<'a>(
+    gradients: &'a mut Gradients<f32, Cpu>,
+    of: &Target<Cpu>,
+) -> Result<Place<'a>, CpuError> {
+    Ok(Place {
+        numbers: gradients.get_or_alloc_mut(of.slot())?,
+        count: of.count(),
+    })
+}
+
+/// The place of a gradient that comes in parts.
+pub(super) struct Place<'a> {
+    numbers: &'a mut Vec<f32>,
+    count: usize,
+}
+
+impl<'a> Place<'a> {
+    /// Writes the first part with `first`, or adds a later one to those before with `later`.
+    pub(super) fn part(
+        self,
+        first: impl FnOnce(usize) -> Vec<f32>,
+        later: impl FnOnce(&mut [f32]),
+    ) {
+        if self.numbers.len() == self.count {
+            later(self.numbers);
         } else {
-            super::parallel::accumulate(place, &taken, |x| x);
+            *self.numbers = first(self.count);
         }
     }
-    Ok(())
+
+    /// Changes a gradient of the same size with `first` and moves it here, or adds it to the parts before with `later`.
+    pub(super) fn part_of(
+        self,
+        gradient: &mut Vec<f32>,
+        first: impl FnOnce(&mut [f32]),
+        later: impl FnOnce(&mut [f32], &[f32]),
+    ) {
+        if self.numbers.len() == self.count {
+            later(self.numbers, gradient);
+        } else {
+            first(gradient);
+            *self.numbers = std::mem::take(gradient);
+        }
+    }
+
+    /// Puts a part that is ready.
+    pub(super) fn put(self, part: Vec<f32>) {
+        if self.numbers.len() == self.count {
+            super::parallel::accumulate(self.numbers, &part, |x| x);
+        } else {
+            *self.numbers = part;
+        }
+    }
+
+    /// What is there so far; zeros at first.
+    pub(super) fn sum(self) -> &'a mut [f32] {
+        if self.numbers.len() != self.count {
+            *self.numbers = super::parallel::zeros(self.count);
+        }
+        self.numbers
+    }
 }
 
 #[cfg(test)]

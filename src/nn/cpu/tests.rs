@@ -1,7 +1,7 @@
 //! The same bits on any number of threads, and how fast it is.
 
 use crate::nn::ops::{self, AttentionShape, Mask};
-use crate::nn::testing::variable;
+use crate::nn::testing::{backward, random, variable};
 use crate::nn::{Graph, Matrix, NnError};
 use crate::seed::Seed;
 use dfdx::tensor::Cpu;
@@ -154,6 +154,144 @@ fn products_have_the_same_bits_on_any_number_of_threads() {
                 "{m} × {n} × {k} on {threads} threads"
             );
         }
+    }
+}
+
+/// Every fused operation by itself: results and gradients, at sizes of several pieces of work.
+#[test]
+fn every_operation_has_the_same_bits_on_any_number_of_threads() {
+    type Operation = fn(&Graph<Cpu>, &[Matrix<Cpu>]) -> Result<Matrix<Cpu>, NnError>;
+    /// Rows and columns: more than three pieces, no multiple of anything.
+    const SIZE: (usize, usize) = (211, 157);
+    fn positions() -> Vec<u32> {
+        (0..SIZE.0 as u32).map(|row| row * 7 % 83).collect()
+    }
+    fn attend(g: &Graph<Cpu>, x: &[Matrix<Cpu>]) -> Result<Matrix<Cpu>, NnError> {
+        let shape = AttentionShape {
+            batch: 7,
+            queries: 30,
+            keys: 30,
+            heads: 6,
+            kv_heads: 2,
+            head_dim: 26,
+        };
+        let mask = Mask {
+            lengths: Some(vec![30, 0, 1, 29, 8, 17, 30]),
+            kind: ops::MaskKind::PrefixCausal { prefix: 5 },
+        };
+        let rows: Vec<usize> = (0..210).collect();
+        let part =
+            |x: &Matrix<Cpu>, width| ops::columns(g, &ops::gather_rows(g, x, &rows)?, 0, width);
+        let (q, k, v) = (part(&x[0], 156)?, part(&x[0], 52)?, part(&x[1], 52)?);
+        ops::attention(g, &q, &k, &v, &shape, &mask)
+    }
+    let operations: [(&str, Operation); 16] = [
+        ("linear", |g, x| ops::linear(g, &x[0], &x[1], Some(&x[3]))),
+        ("attention", attend),
+        ("layer_norm", |g, x| {
+            ops::layer_norm(g, &x[0], &x[2], &x[2], 1e-5)
+        }),
+        ("rms_norm", |g, x| ops::rms_norm(g, &x[0], &x[2], 1e-5)),
+        ("gelu", |g, x| ops::gelu(g, &x[0])),
+        ("gelu_tanh", |g, x| ops::gelu_tanh(g, &x[0])),
+        ("silu", |g, x| ops::silu(g, &x[0])),
+        ("silu_gate", |g, x| ops::silu_gate(g, &x[0], &x[1])),
+        ("cross_entropy", |g, x| {
+            let targets: Vec<Option<u32>> = (0..SIZE.0 as u32)
+                .map(|row| (row % 6 != 1).then_some(row * 3 % SIZE.1 as u32))
+                .collect();
+            ops::cross_entropy(g, &x[0], &targets, 0.1)
+        }),
+        ("embedding", |g, x| {
+            let ids: Vec<u32> = (0..900).map(|i| i * 31 % 50).collect();
+            ops::embedding(g, &x[0], &ids)
+        }),
+        ("rotary", |g, x| {
+            let even = ops::columns(g, &x[0], 1, 156)?;
+            ops::rotary(g, &even, 3, 52, &positions(), 1e4)
+        }),
+        ("dropout", |g, x| ops::dropout(g, &x[0], 0.3)),
+        ("normalize_rows", |g, x| {
+            ops::normalize_rows(g, &x[0], 1e-12)
+        }),
+        ("sums", |g, x| {
+            let s = ops::mean_all(g, &ops::square(g, &x[1])?)?;
+            ops::div_scalar(g, &ops::add_row(g, &x[0], &x[2])?, &s)
+        }),
+        ("moves", |g, x| {
+            let rows: Vec<usize> = (0..SIZE.0).rev().collect();
+            let y = ops::replace_rows(g, &x[0], &rows, &x[1])?;
+            ops::transpose(g, &ops::concat_rows(g, &[&y, &x[0]])?)
+        }),
+        ("few rows", |g, x| {
+            let few = ops::gather_rows(g, &x[0], &[3, 1, 4, 1, 5])?;
+            ops::linear(g, &few, &x[1], None)
+        }),
+    ];
+    let inputs = [
+        variable(SIZE, Seed::new(1)),
+        variable(SIZE, Seed::new(2)),
+        variable((1, SIZE.1), Seed::new(3)),
+        variable((1, SIZE.0), Seed::new(4)),
+    ];
+    for (name, operation) in operations {
+        let run = || {
+            let weights: Vec<f32> = {
+                let g = Graph::inference(&Cpu::default());
+                let count = operation(&g, &inputs).unwrap().to_vec().len();
+                random(count, Seed::new(5))
+            };
+            backward(&inputs, &weights, operation)
+        };
+        let one = on_threads(1, run);
+        assert!(one.0.iter().all(|y| y.is_finite()), "{name}");
+        assert!(one.1[0].iter().any(|&gx| gx != 0.0), "{name}");
+        for threads in [2, 3, 7] {
+            let other = on_threads(threads, run);
+            assert!(one == other, "`{name}` differs on {threads} threads");
+        }
+    }
+}
+
+/// A row's result does not depend on how many rows are multiplied with it, up to the width where another way of computing begins.
+#[test]
+fn few_rows_are_multiplied_as_one() {
+    let g = Graph::inference(&Cpu::default());
+    for (n, k) in [(1, 1), (3, 8), (64, 31), (131, 70)] {
+        let w = variable((n, k), Seed::new(6));
+        for m in [1, 2, 3, 16, 31, 32, 33] {
+            let x = variable((m, k), Seed::new(7));
+            let all = ops::linear(&g, &x, &w, None).unwrap().to_vec();
+            for row in 0..m {
+                let one = ops::gather_rows(&g, &x, &[row]).unwrap();
+                let one = ops::linear(&g, &one, &w, None).unwrap().to_vec();
+                for (a, b) in one.iter().zip(&all[row * n..]) {
+                    if m <= 32 {
+                        assert_eq!(a.to_bits(), b.to_bits(), "row {row} of {m}, {n} x {k}");
+                    } else {
+                        assert!((a - b).abs() < 1e-5, "row {row} of {m}, {n} x {k}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a step keeps for its backward pass is dropped as that pass goes on, and a branch that the loss does not use gets no gradient.
+#[test]
+fn memory_of_a_step_is_freed_on_the_way_back() {
+    let device = Cpu::default();
+    let x = variable((300, 200), Seed::new(1));
+    let g = Graph::training(&device, Seed::new(2));
+    let y = ops::add(&g, &x, &x).unwrap();
+    let unused = ops::exp(&g, &y).unwrap();
+    let z = ops::scale(&g, &y, 3.0).unwrap();
+    let loss = ops::sum_all(&g, &z).unwrap();
+    let mut grads = g.backward(&loss).unwrap();
+    assert!(grads.take(&x).unwrap().iter().all(|&gx| gx == 6.0));
+    for inner in [&y, &unused, &z] {
+        // Used up by their own backward steps, or never there: zeros, freshly made.
+        assert!(grads.take(inner).unwrap().iter().all(|&gy| gy == 0.0));
     }
 }
 

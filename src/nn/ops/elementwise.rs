@@ -168,21 +168,15 @@ pub fn dropout<D: Backend>(g: &Graph<D>, x: &Matrix<D>, p: f32) -> Result<Matrix
         return Ok(x.clone());
     };
     let threshold = (f64::from(p) * 4_294_967_296.0) as u32;
-    let kept = 1.0 / (1.0 - p);
-    let mut mask = vec![0.0; x.rows() * x.columns()];
-    mask.par_chunks_mut(DROPOUT_CHUNK)
+    let mut kept = vec![0; x.rows() * x.columns()];
+    kept.par_chunks_mut(DROPOUT_CHUNK)
         .enumerate()
         .for_each(|(index, chunk)| {
             let mut rng = seed.rng();
             rng.set_stream(index as u64);
-            for value in chunk {
-                *value = if rng.next_u32() < threshold {
-                    0.0
-                } else {
-                    kept
-                };
+            for kept in chunk {
+                *kept = u8::from(rng.next_u32() >= threshold);
             }
         });
-    let mask = g.constant(mask, x.shape())?;
-    D::binary(g, x, &mask, Binary::Mul)
+    D::keep(g, x, kept, 1.0 / (1.0 - p))
 }

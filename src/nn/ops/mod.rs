@@ -5,6 +5,8 @@
 
 mod attention;
 mod elementwise;
+#[cfg(test)]
+mod plain;
 mod positions;
 mod products;
 mod rows;
@@ -23,8 +25,8 @@ pub use products::{
     cross_entropy, layer_norm, linear, matmul, matmul_nt, normalize_rows, rms_norm, row_distance,
 };
 pub use rows::{
-    columns, concat_rows, embedding, gather_rows, max_groups, mean_all, mean_groups, replace_rows,
-    sum_all, transpose, weighted_sum,
+    columns, concat_rows, embedding, gather_rows, max_groups, mean_all, mean_groups,
+    overwrite_rows, replace_rows, sum_all, transpose, weighted_sum,
 };
 
 use super::{Backend, Matrix, NnError};

@@ -58,23 +58,39 @@ pub fn replace_rows<D: Backend>(
     rows: &[usize],
     values: &Matrix<D>,
 ) -> Result<Matrix<D>, NnError> {
-    expect(
-        "replace_rows",
-        "the replacement",
-        values,
-        (rows.len(), base.columns()),
-    )?;
-    in_range("replace_rows", rows, base.rows())?;
+    can_replace("replace_rows", base, rows, values)?;
+    D::replace_rows(g, base, rows, values)
+}
+
+/// [`replace_rows`] in place, for what takes no gradient, as the keys and values of earlier tokens. Clones keep the old numbers.
+pub fn overwrite_rows<D: Backend>(
+    base: &mut Matrix<D>,
+    rows: &[usize],
+    values: &Matrix<D>,
+) -> Result<(), NnError> {
+    can_replace("overwrite_rows", base, rows, values)?;
+    D::overwrite_rows(base, rows, values)
+}
+
+fn can_replace<D: Backend>(
+    operation: &'static str,
+    base: &Matrix<D>,
+    rows: &[usize],
+    values: &Matrix<D>,
+) -> Result<(), NnError> {
+    let shape = (rows.len(), base.columns());
+    expect(operation, "the replacement", values, shape)?;
+    in_range(operation, rows, base.rows())?;
     let mut taken = vec![false; base.rows()];
     for &row in rows {
         if std::mem::replace(&mut taken[row], true) {
             return Err(NnError::shape(
-                "replace_rows",
+                operation,
                 format!("row {row} is replaced twice"),
             ));
         }
     }
-    D::replace_rows(g, base, rows, values)
+    Ok(())
 }
 
 /// Columns `start .. start + count` of `x`: `[R, count]`.

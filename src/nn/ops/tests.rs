@@ -182,6 +182,24 @@ fn gradients_of_moves_and_sums() {
 }
 
 #[test]
+fn rows_are_overwritten_in_place_and_clones_keep_the_old_ones() {
+    let x = inputs(1, &[(5, 3), (2, 3)]);
+    let g = Graph::inference(&Cpu::default());
+    let mut base = x[0].detached();
+    let before = x[0].to_vec();
+    overwrite_rows(&mut base, &[4, 1], &x[1]).unwrap();
+    let expected = replace_rows(&g, &x[0], &[4, 1], &x[1]).unwrap().to_vec();
+    assert_eq!(base.to_vec(), expected);
+    assert_eq!(x[0].to_vec(), before);
+    assert_eq!(
+        overwrite_rows(&mut base, &[5, 1], &x[1])
+            .unwrap_err()
+            .to_string(),
+        "`overwrite_rows`: row 5, but there are 5 rows"
+    );
+}
+
+#[test]
 fn matrices_that_do_not_fit_are_errors_that_say_so() {
     let g = &Graph::inference(&Cpu::default());
     let x = &inputs(1, &[(4, 6), (3, 5), (1, 6), (1, 1)]);

@@ -81,17 +81,18 @@ impl AdamW {
             if !param.trainable() || result.is_err() {
                 return;
             }
-            let mut values = param.value.to_vec();
+            let count = param.value.rows() * param.value.columns();
             match state.next() {
                 Some(((first, second), gradient))
-                    if first.len() == values.len() && gradient.len() == values.len() =>
+                    if first.len() == count && gradient.len() == count =>
                 {
                     let update = Update {
                         keep: if param.vector { 1.0 } else { update.keep },
                         ..update
                     };
-                    update.apply(&mut values, first, second, gradient);
-                    result = param.value.overwrite(&values);
+                    result = param
+                        .value
+                        .update(|values| update.apply(values, first, second, gradient));
                 }
                 _ => {
                     result = Err(NnError::shape(

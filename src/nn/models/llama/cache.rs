@@ -97,16 +97,20 @@ impl<D: Backend> LayerCache<D> {
                 self.room = queries;
                 (keys, values)
             }
-            Some((held_keys, held_values)) => {
+            Some((mut held_keys, mut held_values)) => {
                 let rows: Vec<usize> = positions
                     .iter()
                     .enumerate()
                     .map(|(row, &position)| row / queries * self.room + position as usize)
                     .collect();
-                (
-                    ops::replace_rows(g, &held_keys, &rows, &keys)?,
-                    ops::replace_rows(g, &held_values, &rows, &values)?,
-                )
+                if g.is_training() {
+                    held_keys = ops::replace_rows(g, &held_keys, &rows, &keys)?;
+                    held_values = ops::replace_rows(g, &held_values, &rows, &values)?;
+                } else {
+                    ops::overwrite_rows(&mut held_keys, &rows, &keys)?;
+                    ops::overwrite_rows(&mut held_values, &rows, &values)?;
+                }
+                (held_keys, held_values)
             }
         };
         self.held = Some(held.clone());
