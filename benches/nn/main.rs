@@ -13,10 +13,10 @@ mod cases;
 mod encoder;
 
 use cases::{Case, Failure};
+use ilm_pipe::clock::Stopwatch;
 use std::io::{BufRead as _, Write as _};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
 
 /// Threads of a case that runs alone.
 const THREADS: usize = 2;
@@ -61,9 +61,9 @@ fn answer(name: &str, folder: &Path, threads: &str) -> Result<(), Failure> {
     for line in std::io::stdin().lock().lines() {
         match line?.as_str() {
             "run" => {
-                let watch = Instant::now();
+                let watch = Stopwatch::start();
                 let result = case.run()?;
-                writeln!(out, "{} {result}", watch.elapsed().as_secs_f64())?;
+                writeln!(out, "{} {result}", watch.seconds())?;
             }
             "peak" => writeln!(out, "{} {before}", memory("VmHWM:")?)?,
             other => return Err(format!("`{other}` is not a request").into()),

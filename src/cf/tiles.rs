@@ -371,7 +371,9 @@ pub(crate) mod tests {
             let lanes = n_lanes(width);
             let mut tiles = vec![[[0.0; SIDE]; SIDE]; n_tiles(lanes)];
             let mut panels = Panels::new(lanes);
-            rows.iter().for_each(|row| panels.push(&padded(row)));
+            for row in &rows {
+                panels.push(&padded(row));
+            }
             add_outer(&panels, &mut tiles);
             add_diagonal(&mut tiles, width, ridge);
             let mut inverse = vec![[0.0; SIDE]; lanes];

@@ -135,8 +135,8 @@ fn an_epoch_agrees_with_dense_least_squares() {
         .flat_map(|(csr, regularization)| [0.0, 0.5, 1.0].map(|nu| (csr, regularization, nu)))
     {
         let config = IalsConfig {
-            nu,
             regularization,
+            nu,
             ..config(18, 3)
         };
         let seed = Seed::new(11);
@@ -259,7 +259,7 @@ fn an_epoch_of_ials_plus_plus_agrees_with_dense_newton_steps() {
 fn blocks_cover_every_lane_once() {
     assert_eq!(blocks(64, 32), [0..2, 2..4]);
     assert_eq!(blocks(65, 32), [0..2, 2..4, 4..5]);
-    assert_eq!(blocks(5, 128), [0..1]);
+    assert_eq!(blocks(5, 128), vec![0..1; 1]);
 }
 
 #[test]

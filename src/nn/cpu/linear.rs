@@ -40,7 +40,9 @@ pub(super) fn linear(
     let constant = w.detached();
     let out = g.output(y, (rows, outputs), &[x, w, b.unwrap_or(&constant)])?;
     let (of_x, of_w) = (x.target(), w.target());
-    let of_b = b.map(Matrix::target).filter(|b| b.needs_gradient());
+    let of_b = b
+        .map(Matrix::target)
+        .filter(crate::nn::matrix::Target::needs_gradient);
     let kept_x = of_w.needs_gradient().then(|| x.clone());
     let kept_w = of_x.needs_gradient().then(|| w.clone());
     storage::record(g, &out, move |gy, gradients| {
