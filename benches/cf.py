@@ -184,7 +184,7 @@ def speed(ours, folder, rounds, results):
         for factors in (64, 128):
             exact[factors].append(ours.fit(pairs, users, items, factors=factors, epochs=6))
             chol[factors].append(peer(cells, users, items, factors, 2, False))
-            blocks[factors].append(ours.fit(pairs, users, items, factors=factors, epochs=EPOCHS, solver="subspace", block=BLOCK))
+            blocks[factors].append(ours.fit(pairs, users, items, factors=factors, epochs=2 * EPOCHS, solver="subspace", block=BLOCK))
             cg[factors].append(peer(cells, users, items, factors, EPOCHS, True, keep=not cg[factors]))
     steps = lambda run: np.diff([0, *run["seconds"]])
     epoch = lambda runs: min(min(steps(run)) for run in runs)
