@@ -175,7 +175,7 @@ def metrics(train, test, users, items, users_factors, items_factors):
 
 
 def speed(ours, folder, rounds, results):
-    cells, users, items = synthetic(6040, 3416, 1_120_000, 1)
+    cells, users, items = synthetic(6040, 3416, 950_000, 1)
     pairs = folder / "speed.bin"
     write_pairs(pairs, cells, items)
     print(f"\n{users:,} x {items:,}, {len(cells):,} interactions, {THREADS} threads, best of {rounds} rounds in turn\n", flush=True)
@@ -213,7 +213,7 @@ def speed(ours, folder, rounds, results):
 
 def quality(ours, folder, seeds, path, results):
     source = path or "synthetic"
-    cells, users, items = ratings(path) if path else synthetic(6040, 3416, 1_120_000, 1)
+    cells, users, items = ratings(path) if path else synthetic(6040, 3416, 950_000, 1)
     train, test = split(cells, users, items, 7)
     pairs = folder / "quality.bin"
     write_pairs(pairs, train, items)
