@@ -132,6 +132,11 @@ impl Default for LlamaConfig {
     }
 }
 
+/// Far above every model that there is: a file that claims more is damaged, and nothing is allocated for it.
+const MOST_WIDE: usize = 1 << 16;
+const MOST_LAYERS: usize = 1 << 12;
+const MOST_TOKENS: usize = 1 << 24;
+
 impl LlamaConfig {
     /// Width of one head.
     pub fn head_dim(&self) -> usize {
@@ -152,16 +157,19 @@ impl LlamaConfig {
     /// Every field that no network can be built from: its name, and the rest of the sentence.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
-        for (field, value) in [
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_hidden_layers", self.num_hidden_layers),
-            ("num_attention_heads", self.num_attention_heads),
-            ("num_key_value_heads", self.num_key_value_heads),
-            ("vocab_size", self.vocab_size),
+        for (field, value, most) in [
+            ("hidden_size", self.hidden_size, MOST_WIDE),
+            ("intermediate_size", self.intermediate_size, 16 * MOST_WIDE),
+            ("num_hidden_layers", self.num_hidden_layers, MOST_LAYERS),
+            ("num_attention_heads", self.num_attention_heads, MOST_WIDE),
+            ("num_key_value_heads", self.num_key_value_heads, MOST_WIDE),
+            ("head_dim", self.head_dim.unwrap_or(1), MOST_WIDE),
+            ("vocab_size", self.vocab_size, MOST_TOKENS),
         ] {
             if value == 0 {
                 problems.push((field, "is 0, but must be at least 1".to_owned()));
+            } else if value > most {
+                problems.push((field, format!("is {value}, but must be at most {most}")));
             }
         }
         if !problems.is_empty() {
@@ -227,6 +235,29 @@ impl LlamaConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_that_no_model_has_are_problems() {
+        let problems = |config: LlamaConfig| -> Vec<&str> {
+            config
+                .problems()
+                .into_iter()
+                .map(|(field, _)| field)
+                .collect()
+        };
+        let wide = LlamaConfig {
+            hidden_size: 0xfb00_0020,
+            head_dim: Some(1 << 40),
+            ..LlamaConfig::default()
+        };
+        assert_eq!(problems(wide), ["hidden_size", "head_dim"]);
+        let none = LlamaConfig {
+            head_dim: Some(0),
+            vocab_size: usize::MAX,
+            ..LlamaConfig::default()
+        };
+        assert_eq!(problems(none), ["head_dim", "vocab_size"]);
+    }
 
     #[test]
     fn senseless_sizes_are_named() {
