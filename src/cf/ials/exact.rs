@@ -1,11 +1,10 @@
 //! The exact solver: each row's normal equations by Cholesky.
 
 use super::subspace::Side;
-use super::{IalsConfig, ROWS_A_TASK, ridge};
+use super::{IalsConfig, solve_rows};
 use crate::cf::CfError;
 use crate::cf::gram::{Gram, Rows};
 use crate::cf::tiles::{self, Lane, NotPositiveDefinite, Panels, SIDE, Tile, n_tiles};
-use rayon::prelude::*;
 
 /// What a thread needs to solve a row.
 struct Workspace {
@@ -32,32 +31,11 @@ pub(super) fn solve_side(
         inverse_diagonal: vec![[0.0; SIDE]; lanes],
         sums: vec![[0.0; SIDE]; lanes],
     };
-    let failures: Vec<Option<usize>> = solved
-        .lanes_mut()
-        .par_chunks_mut(lanes * ROWS_A_TASK)
-        .enumerate()
-        .map_init(workspace, |workspace, (task, rows)| {
-            for (place, row) in rows.chunks_exact_mut(lanes).enumerate() {
-                let index = task * ROWS_A_TASK + place;
-                let history = side.histories.row(index);
-                if history.is_empty() {
-                    continue;
-                }
-                let lambda = ridge(history.len(), others.len(), config);
-                if solve_row(history, others, &base, lambda as f32, workspace, row).is_err() {
-                    return Some(index);
-                }
-            }
-            None
-        })
-        .collect();
-    match failures.into_iter().flatten().next() {
-        Some(row) => Err(CfError::NotPositiveDefinite {
-            side: side.name,
-            row,
-        }),
-        None => Ok(()),
-    }
+    let solve = |index, lambda, workspace: &mut Workspace, row: &mut [Lane]| {
+        let history = side.histories.row(index);
+        solve_row(history, others, &base, lambda, workspace, row)
+    };
+    solve_rows(side, others.len(), config, solved, workspace, solve)
 }
 
 /// Solves one row's normal equations into `row`.

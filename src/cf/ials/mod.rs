@@ -30,7 +30,7 @@ mod subspace;
 mod tests;
 
 use super::gram::{Gram, Rows};
-use super::tiles::{Lane, SIDE, n_lanes};
+use super::tiles::{Lane, NotPositiveDefinite, SIDE, n_lanes};
 use super::{CfError, Csr, Factors};
 use crate::progress::Progress;
 use crate::seed::Seed;
@@ -216,6 +216,45 @@ fn initial(histories: &Csr, config: &IalsConfig, seed: Seed) -> Rows {
 /// `lambda (|history| + alpha0 |others|)^nu`.
 fn ridge(history: usize, others: usize, config: &IalsConfig) -> f64 {
     config.regularization * (history as f64 + config.alpha0 * others as f64).powf(config.nu)
+}
+
+/// Solves every row of one side that has a history, in parallel: `solve` gets the row's number, its regularisation and its
+/// vector. A row's result depends on nothing that another row's does.
+fn solve_rows<W>(
+    side: &Side<'_>,
+    others: usize,
+    config: &IalsConfig,
+    solved: &mut Rows,
+    workspace: impl Fn() -> W + Sync + Send,
+    solve: impl Fn(usize, f32, &mut W, &mut [Lane]) -> Result<(), NotPositiveDefinite> + Sync + Send,
+) -> Result<(), CfError> {
+    let lanes = solved.lanes();
+    let failures: Vec<Option<usize>> = solved
+        .lanes_mut()
+        .par_chunks_mut(lanes * ROWS_A_TASK)
+        .enumerate()
+        .map_init(workspace, |workspace, (task, rows)| {
+            for (place, row) in rows.chunks_exact_mut(lanes).enumerate() {
+                let index = task * ROWS_A_TASK + place;
+                let history = side.histories.row(index).len();
+                if history == 0 {
+                    continue;
+                }
+                let lambda = ridge(history, others, config) as f32;
+                if solve(index, lambda, workspace, row).is_err() {
+                    return Some(index);
+                }
+            }
+            None
+        })
+        .collect();
+    match failures.into_iter().flatten().next() {
+        Some(row) => Err(CfError::NotPositiveDefinite {
+            side: side.name,
+            row,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// The first sum of `L`. One number a user, added in the order of the users.

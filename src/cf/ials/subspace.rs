@@ -13,7 +13,7 @@
 //! ialspp_main.cc`): for each block, all users and then all items. Differs from it: `e` is computed once, at the
 //! start, not again before each epoch (`f32` rounding moves it by about 1e-7 an epoch).
 
-use super::{IalsConfig, ROWS_A_TASK, ridge};
+use super::{IalsConfig, ROWS_A_TASK, solve_rows};
 use crate::cf::gram::{Rows, Strip};
 use crate::cf::tiles::{self, Lane, NotPositiveDefinite, Panels, SIDE, Tile, n_tiles};
 use crate::cf::{CfError, Csr};
@@ -122,7 +122,6 @@ pub(super) fn step_side(
     config: &IalsConfig,
     solved: &mut Rows,
 ) -> Result<(), CfError> {
-    let lanes = others.lanes();
     let strip = Strip::of(others, block.clone(), config.alpha0);
     let step = Step {
         side,
@@ -151,32 +150,10 @@ pub(super) fn step_side(
         sums: vec![[0.0; SIDE]; block.len()],
         errors: Vec::new(),
     };
-    let failures: Vec<Option<usize>> = solved
-        .lanes_mut()
-        .par_chunks_mut(lanes * ROWS_A_TASK)
-        .enumerate()
-        .map_init(workspace, |workspace, (task, rows)| {
-            for (place, row) in rows.chunks_exact_mut(lanes).enumerate() {
-                let index = task * ROWS_A_TASK + place;
-                let history = side.histories.row(index).len();
-                if history == 0 {
-                    continue;
-                }
-                let lambda = ridge(history, others.len(), config) as f32;
-                if run(&step, index, lambda, workspace, row).is_err() {
-                    return Some(index);
-                }
-            }
-            None
-        })
-        .collect();
-    match failures.into_iter().flatten().next() {
-        Some(row) => Err(CfError::NotPositiveDefinite {
-            side: side.name,
-            row,
-        }),
-        None => Ok(()),
-    }
+    let solve = |index, lambda, workspace: &mut Workspace, row: &mut [Lane]| {
+        run(&step, index, lambda, workspace, row)
+    };
+    solve_rows(side, others.len(), config, solved, workspace, solve)
 }
 
 impl Step<'_> {

@@ -97,10 +97,23 @@ pub fn attention<D: Backend>(
     shape: &AttentionShape,
     mask: &Mask,
 ) -> Result<Matrix<D>, NnError> {
+    check("attention", q, k, v, shape, mask)?;
+    D::attention(g, q, k, v, shape, mask)
+}
+
+/// Whether queries, keys, values and mask fit the sizes that are said.
+pub(super) fn check<D: Backend>(
+    operation: &'static str,
+    q: &Matrix<D>,
+    k: &Matrix<D>,
+    v: &Matrix<D>,
+    shape: &AttentionShape,
+    mask: &Mask,
+) -> Result<(), NnError> {
     let s = shape;
     if s.kv_heads == 0 || !s.heads.is_multiple_of(s.kv_heads) || s.head_dim == 0 {
         return Err(NnError::shape(
-            "attention",
+            operation,
             format!(
                 "{} heads of {} features over {} key heads",
                 s.heads, s.head_dim, s.kv_heads
@@ -109,7 +122,7 @@ pub fn attention<D: Backend>(
     }
     if s.batch == 0 || s.queries == 0 || s.keys == 0 {
         return Err(NnError::shape(
-            "attention",
+            operation,
             format!(
                 "{} sequences of {} queries and {} keys",
                 s.batch, s.queries, s.keys
@@ -118,12 +131,12 @@ pub fn attention<D: Backend>(
     }
     let keys = (s.batch * s.keys, s.kv_heads * s.head_dim);
     let queries = (s.batch * s.queries, s.heads * s.head_dim);
-    expect("attention", "the query", q, queries)?;
-    expect("attention", "the key", k, keys)?;
-    expect("attention", "the value", v, keys)?;
+    expect(operation, "the query", q, queries)?;
+    expect(operation, "the key", k, keys)?;
+    expect(operation, "the value", v, keys)?;
     if mask.kind != MaskKind::Full && s.queries > s.keys {
         return Err(NnError::shape(
-            "attention",
+            operation,
             format!(
                 "{} queries over {} keys under a causal mask",
                 s.queries, s.keys
@@ -133,7 +146,7 @@ pub fn attention<D: Backend>(
     if let Some(lengths) = &mask.lengths {
         if lengths.len() != s.batch || lengths.iter().any(|&length| length > s.keys) {
             return Err(NnError::shape(
-                "attention",
+                operation,
                 format!(
                     "{} lengths up to {}, but there are {} sequences of {} keys",
                     lengths.len(),
@@ -144,7 +157,7 @@ pub fn attention<D: Backend>(
             ));
         }
     }
-    D::attention(g, q, k, v, shape, mask)
+    Ok(())
 }
 
 /// Rotates pairs of features by angles that grow with the position (Su et al. 2021), with the halves of a head as the pairs, as in

@@ -1,7 +1,7 @@
 //! Positions as pre-trained models have them: rotary frequencies of any kind, and a bias by distance.
 
 use super::expect;
-use super::{AttentionShape, Mask, MaskKind};
+use super::{AttentionShape, Mask, attention};
 use crate::nn::{Backend, Graph, Matrix, NnError};
 
 /// Like [`super::rotary`], with the angle of each pair of features given: pair `i` turns by `position·frequencies[i]`.
@@ -43,51 +43,13 @@ pub fn biased_attention<D: Backend>(
             format!("{} heads over {} key heads", s.heads, s.kv_heads),
         ));
     }
-    if [s.batch, s.queries, s.keys, s.heads, s.head_dim].contains(&0) {
-        return Err(NnError::shape("biased_attention", format!("{s:?}")));
-    }
-    let width = s.heads * s.head_dim;
-    expect(
-        "biased_attention",
-        "the query",
-        q,
-        (s.batch * s.queries, width),
-    )?;
-    expect("biased_attention", "the key", k, (s.batch * s.keys, width))?;
-    expect(
-        "biased_attention",
-        "the value",
-        v,
-        (s.batch * s.keys, width),
-    )?;
+    attention::check("biased_attention", q, k, v, shape, mask)?;
     expect(
         "biased_attention",
         "the bias",
         bias,
         (s.queries * s.keys, s.heads),
     )?;
-    if mask.kind != MaskKind::Full && s.queries > s.keys {
-        return Err(NnError::shape(
-            "biased_attention",
-            format!(
-                "{} queries over {} keys under a causal mask",
-                s.queries, s.keys
-            ),
-        ));
-    }
-    if let Some(lengths) = &mask.lengths {
-        if lengths.len() != s.batch || lengths.iter().any(|&length| length > s.keys) {
-            return Err(NnError::shape(
-                "biased_attention",
-                format!(
-                    "{} lengths for {} sequences of {} keys",
-                    lengths.len(),
-                    s.batch,
-                    s.keys
-                ),
-            ));
-        }
-    }
     D::biased_attention(g, q, k, v, bias, shape, mask)
 }
 
