@@ -3,6 +3,7 @@
 use super::backbone::Backbone;
 use super::generate::Generate;
 use super::phase_2::{AdapterInit, AdapterKind, Phase2, Trained};
+use super::training::Training;
 use super::{ArtifactKind, InputArtifact, Stage, StageContext, StageError};
 use crate::formats::json;
 use crate::formats::tensors::{self, Array};
@@ -178,8 +179,11 @@ impl Project {
             context: 24,
             batch: 16,
             steps,
-            warmup_steps: Some(steps / 30),
-            learning_rate: 3e-3,
+            training: Training {
+                warmup_steps: Some(steps / 30),
+                learning_rate: 3e-3,
+                ..Training::default()
+            },
             ..Backbone::default()
         };
         self.run(&stage, "language_model", &Silent).unwrap();
@@ -190,8 +194,11 @@ fn phase_2() -> Phase2 {
     Phase2 {
         max_tokens: 40,
         steps: 150,
-        warmup_steps: Some(10),
-        learning_rate: 1e-2,
+        training: Training {
+            warmup_steps: Some(10),
+            learning_rate: 1e-2,
+            ..Training::default()
+        },
         ..Phase2::default()
     }
 }
@@ -270,10 +277,13 @@ fn a_stopped_training_in_two_parts_goes_on_to_the_same_bytes() {
         train: Trained::AdapterThenAll,
         adapter_steps: 7,
         steps: 9,
-        warmup_steps: Some(2),
         eval_every: 4,
-        log_every: 2,
-        checkpoint_every: 3,
+        training: Training {
+            warmup_steps: Some(2),
+            log_every: 2,
+            checkpoint_every: 3,
+            ..phase_2().training
+        },
         ..phase_2()
     };
     let whole = project.run(&stage, "whole", &Silent).unwrap();
@@ -326,7 +336,10 @@ fn a_qformer_adapter_without_its_input_says_what_is_missing() {
     let stage = Phase2 {
         adapter: AdapterKind::Mlp,
         steps: 1,
-        warmup_steps: Some(0),
+        training: Training {
+            warmup_steps: Some(0),
+            ..phase_2().training
+        },
         ..phase_2()
     };
     project.run(&stage, "arm", &Silent).unwrap();
@@ -347,7 +360,11 @@ fn senseless_parameters_are_all_named() {
         context: 0,
         batch: 0,
         held_out: 1.0,
-        learning_rate: -1e-3,
+        label_smoothing: 1.0,
+        training: Training {
+            learning_rate: -1e-3,
+            ..Training::default()
+        },
         ..Backbone::default()
     };
     let phase_2 = Phase2 {
@@ -356,8 +373,11 @@ fn senseless_parameters_are_all_named() {
         batch: 0,
         max_tokens: 0,
         held_out: f64::NAN,
-        learning_rate: -1.0,
-        warmup_steps: Some(301),
+        training: Training {
+            learning_rate: -1.0,
+            warmup_steps: Some(301),
+            ..Training::default()
+        },
         ..Phase2::default()
     };
     let generate = Generate {
@@ -373,15 +393,16 @@ fn senseless_parameters_are_all_named() {
     `context` is 0, but must be at least 2
     `batch` is 0, but must be at least 1
     `held_out` is 1, but must be from 0 to below 1
-    `learning_rate` is -0.001, but must be above 0
+    `label_smoothing` is 1, but must be from 0 to below 1
+    `training.learning_rate` is -0.001, but must be above 0
 
     `mlp_tokens` is 0, but must be at least 1
     `mlp_hidden` is 0, but must be at least 1
     `batch` is 0, but must be at least 1
     `max_tokens` is 0, but must be at least 4
     `held_out` is NaN, but must be from 0 to below 1
-    `learning_rate` is -1, but must be above 0
-    `warmup_steps` is 301, but must be at most `steps`, 300
+    `training.learning_rate` is -1, but must be above 0
+    `training.warmup_steps` is 301, but must be at most `steps`, 300
 
     `max_new_tokens` is 0, but must be at least 1
     `batch` is 0, but must be at least 1
