@@ -5,10 +5,11 @@ use super::generate::Generate;
 use super::phase_2::{AdapterInit, AdapterKind, Phase2, Trained};
 use super::training::Training;
 use super::{ArtifactKind, InputArtifact, Stage, StageContext, StageError};
-use crate::formats::json;
 use crate::formats::tensors::{self, Array};
+use crate::formats::{json, tensorboard};
 use crate::nn::models::item_language::TaskExample;
 use crate::nn::models::qformer::{Qformer, QformerConfig};
+use crate::nn::training::Metric;
 use crate::progress::{Progress, Report, Silent, Stopped};
 use crate::seed::Seed;
 use crate::text::{Tokenizer, TokenizerConfig};
@@ -299,6 +300,7 @@ fn a_stopped_training_in_two_parts_goes_on_to_the_same_bytes() {
             "language_model.safetensors",
             "config.json",
             "metrics.jsonl",
+            tensorboard::FILE_NAME,
             "summary.json",
         ] {
             assert_eq!(
@@ -307,6 +309,17 @@ fn a_stopped_training_in_two_parts_goes_on_to_the_same_bytes() {
                 "{file} after {after} steps"
             );
         }
+    }
+    // Lines of JSON and events say the same.
+    let lines: Vec<Metric> = json::read_lines(&whole.join("metrics.jsonl")).unwrap();
+    let events = tensorboard::tests::read(&whole.join(tensorboard::FILE_NAME));
+    assert_eq!(lines.len(), events.len());
+    for (line, (step, time, tag, value)) in lines.iter().zip(&events) {
+        assert_eq!(
+            (line.step, line.name.replacen('.', "/", 1)),
+            (*step, tag.clone())
+        );
+        assert_eq!((line.step as f64, line.value as f32), (*time, *value));
     }
     // Both parts count their steps on.
     let metrics = fs_err::read_to_string(whole.join("metrics.jsonl")).unwrap();

@@ -2,7 +2,8 @@
 
 use super::{Problem, StageContext, StageError};
 use crate::formats::json;
-use crate::nn::training::{Fall, Group, Keep, TrainConfig, Trained};
+use crate::formats::tensorboard::EventFile;
+use crate::nn::training::{Fall, Group, Keep, TrainConfig, Trained, log_scalars};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -137,12 +138,14 @@ pub(super) fn smoothing_problem(field: &str, smoothing: f64) -> Option<Problem> 
     })
 }
 
-/// Writes what a training logged into the artifact.
+/// Writes what a training logged into the artifact: lines of JSON and an event file of TensorBoard, which names `train.loss` `train/loss` to
+/// draw all of `train` together.
 pub(super) fn write_metrics(
     context: &StageContext<'_>,
     trained: &Trained,
 ) -> Result<(), StageError> {
     json::write_lines(&context.out("metrics.jsonl"), &trained.metrics)?;
+    log_scalars(&mut EventFile::create(&context.output)?, &trained.metrics)?;
     Ok(())
 }
 

@@ -23,7 +23,7 @@ pub use config::{Fall, Keep, Schedule, TrainConfig};
 pub use groups::Group;
 pub use judge::{Better, Judge, Judged};
 pub use optimiser::AdamW;
-pub use run::{Ended, Losses, Mean, Metric, Objective, Trained, train};
+pub use run::{Ended, Losses, Mean, Metric, Objective, Trained, log_scalars, train};
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 
 use super::groups;
 use super::{AdamW, Judge, Judged, Keep, TrainConfig};
+use crate::formats::FormatError;
+use crate::formats::tensorboard::EventFile;
 use crate::nn::{Backend, Graph, Matrix, Module, NnError, ParamGrads};
 use crate::progress::{Progress, Stopped};
 use crate::seed::Seed;
@@ -59,6 +61,16 @@ pub struct Metric {
     pub name: String,
     /// Its value.
     pub value: f64,
+}
+
+/// Adds logged numbers to an event file: `train.loss` as `train/loss`, which draws all of `train` together.
+pub fn log_scalars(file: &mut EventFile, metrics: &[Metric]) -> Result<(), FormatError> {
+    let tags: Vec<String> = metrics
+        .iter()
+        .map(|m| m.name.replacen('.', "/", 1))
+        .collect();
+    let scalars = metrics.iter().zip(&tags);
+    file.append(scalars.map(|(metric, tag)| (metric.step, tag.as_str(), metric.value)))
 }
 
 /// A mean that is being taken.
@@ -126,7 +138,7 @@ impl Trained {
 ///
 /// Logs the means of `train.loss` and its parts, `train.gradient_norm` and `train.learning_rate` every
 /// `log_every` updates, and `eval.…` at the start, every `eval_every` updates and at the end. A training that was stopped or killed and is
-/// started again with the same arguments ends with the same bits. A checkpoint that is damaged or of another training is ignored
+/// started again with the same arguments ends with the same bits. The event file in `scratch` shows all of it to TensorBoard while it trains. A checkpoint that is damaged or of another training is ignored
 /// with a warning.
 ///
 /// # Errors
@@ -165,8 +177,10 @@ pub fn train<D: Backend, O: Objective<D>>(
         stopped: None,
         largest: None,
         before: None,
+        live: None,
     };
     session.resume()?;
+    session.show()?;
     match session.run() {
         Err(NnError::Stopped(Stopped)) => {
             session.save()?;
@@ -202,6 +216,8 @@ pub(super) struct Session<'a, D: Backend, O: Objective<D>> {
     largest: Option<Largest>,
     /// That of the update before.
     before: Option<Largest>,
+    /// What was logged so far, for a person who looks while it trains; and how much of it is in the file.
+    live: Option<(EventFile, usize)>,
 }
 
 /// The largest gradient of an update.
@@ -254,7 +270,7 @@ impl<D: Backend, O: Objective<D>> Session<'_, D, O> {
             self.update()?;
             let last = self.step == config.steps;
             if due(config.log_every, self.step) || last {
-                self.log();
+                self.log()?;
             }
             if due(config.eval_every, self.step) || last {
                 self.evaluate()?;
@@ -438,12 +454,24 @@ impl<D: Backend, O: Objective<D>> Session<'_, D, O> {
     }
 
     /// Logs the means since the last log.
-    fn log(&mut self) {
+    fn log(&mut self) -> Result<(), NnError> {
         for mean in std::mem::take(&mut self.sums) {
             self.metric(mean.name, mean.sum / mean.count as f64);
         }
         let rate = self.config.schedule().rate(self.step - 1);
         self.metric("train.learning_rate".to_owned(), rate);
+        self.show()
+    }
+
+    /// Adds what is new to the event file in scratch. It is added to, not replaced: TensorBoard goes on reading where it was.
+    fn show(&mut self) -> Result<(), NnError> {
+        let (mut file, shown) = match self.live.take() {
+            Some(live) => live,
+            None => (EventFile::create(self.scratch)?, 0),
+        };
+        log_scalars(&mut file, &self.metrics[shown..])?;
+        self.live = Some((file, self.metrics.len()));
+        Ok(())
     }
 
     fn evaluate(&mut self) -> Result<(), NnError> {
@@ -455,6 +483,7 @@ impl<D: Backend, O: Objective<D>> Session<'_, D, O> {
             }
             self.metric(format!("eval.{name}"), value);
         }
+        self.show()?;
         let Some(value) = judged else {
             return Ok(());
         };
