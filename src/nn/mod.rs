@@ -94,6 +94,7 @@ mod error;
 mod graph;
 pub mod init;
 pub mod layers;
+pub mod low_rank;
 mod matrix;
 pub mod models;
 mod module;

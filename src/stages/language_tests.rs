@@ -8,6 +8,7 @@ use super::{ArtifactKind, InputArtifact, Stage, StageContext, StageError};
 use crate::formats::tensors::{self, Array};
 use crate::formats::{json, tensorboard};
 use crate::nn::models::item_language::TaskExample;
+use crate::nn::models::llama::LoraConfig;
 use crate::nn::models::qformer::{Qformer, QformerConfig};
 use crate::nn::training::Metric;
 use crate::progress::{Progress, Report, Silent, Stopped};
@@ -271,9 +272,24 @@ impl Progress for StopAt {
 
 #[test]
 fn a_stopped_training_in_two_parts_goes_on_to_the_same_bytes() {
+    stopped_and_resumed(None, "language_model.safetensors");
+}
+
+#[test]
+fn a_stopped_training_of_low_rank_matrices_goes_on_to_the_same_bytes() {
+    let lora = LoraConfig {
+        dropout: 0.1,
+        ..LoraConfig::default()
+    };
+    stopped_and_resumed(Some(lora), "lora/adapter_model.safetensors");
+}
+
+/// `tuned` is where the weights of the language model are.
+fn stopped_and_resumed(lora: Option<LoraConfig>, tuned: &str) {
     let project = Project::new();
     project.backbone(10);
     let stage = Phase2 {
+        lora,
         adapter_init: AdapterInit::Phase1,
         train: Trained::AdapterThenAll,
         adapter_steps: 7,
@@ -297,7 +313,7 @@ fn a_stopped_training_in_two_parts_goes_on_to_the_same_bytes() {
         let resumed = project.run_in(&stage, &output, &scratch, &Silent).unwrap();
         for file in [
             "adapter.safetensors",
-            "language_model.safetensors",
+            tuned,
             "config.json",
             "metrics.jsonl",
             tensorboard::FILE_NAME,
@@ -393,13 +409,22 @@ fn senseless_parameters_are_all_named() {
         },
         ..Phase2::default()
     };
+    let low_rank = Phase2 {
+        lora: Some(LoraConfig {
+            rank: 0,
+            alpha: -1.0,
+            dropout: 1.0,
+            on: vec![],
+        }),
+        ..Phase2::default()
+    };
     let generate = Generate {
         max_new_tokens: 0,
         batch: 0,
         examples_per_task: Some(0),
     };
     insta::assert_snapshot!(
-        [list(backbone.problems()), list(phase_2.problems()), list(generate.problems())].join("\n\n"),
+        [list(backbone.problems()), list(phase_2.problems()), list(low_rank.problems()), list(generate.problems())].join("\n\n"),
         @r"
     `heads` is 6, but must divide the width 128
     `kv_heads` is 4, but must divide the number of heads 6
@@ -416,6 +441,12 @@ fn senseless_parameters_are_all_named() {
     `held_out` is NaN, but must be from 0 to below 1
     `training.learning_rate` is -1, but must be above 0
     `training.warmup_steps` is 301, but must be at most `steps`, 300
+
+    `lora` needs `train` to be `all` or `adapter-then-all`: with `adapter` the language model learns nothing
+    `lora.rank` is 0, but must be at least 1
+    `lora.alpha` is -1, but must be above 0
+    `lora.dropout` is 1, but must be from 0 to below 1
+    `lora.on` is empty, but must name at least one projection
 
     `max_new_tokens` is 0, but must be at least 1
     `batch` is 0, but must be at least 1

@@ -8,10 +8,10 @@ use crate::nn::models::adapter::{Adapter, AdapterConfig, NetworkConfig};
 use crate::nn::models::item_language::{
     ItemLanguage, ItemLanguageConfig, Sequence, Sequencer, TaskExample, Tuning,
 };
-use crate::nn::models::llama::{Llama, unit_hash};
+use crate::nn::models::llama::{Llama, LoraConfig, is_lora, unit_hash};
 use crate::nn::models::qformer::{Qformer, QformerConfig, TokenTable};
 use crate::nn::training::{self, Ended, Metric, TrainConfig, train};
-use crate::nn::{Backend, count, weights};
+use crate::nn::{Backend, Module as _, count, weights};
 use crate::progress::{Progress, Report, Stopped};
 use dfdx::tensor::Cpu;
 use schemars::JsonSchema;
@@ -28,6 +28,9 @@ pub struct Phase2 {
     pub adapter_init: AdapterInit,
     /// Which weights learn. Default: `adapter` (ILM: the language model is frozen).
     pub train: Trained,
+    /// Low-rank matrices through which the language model learns, its own weights being frozen; with `train` other than `adapter`. For instance
+    /// `{ rank = 8, alpha = 16, on = ["q", "v"] }`. Default: none, all its weights learn (ELM).
+    pub lora: Option<LoraConfig>,
     /// Soft tokens that an MLP makes of an item. At least 1. Default: 1 (ELM). A Q-Former makes one for each query.
     pub mlp_tokens: usize,
     /// Width between the two layers of an MLP. Default: the width that makes the MLP as large as the Q-Former of the input
@@ -97,6 +100,7 @@ impl Default for Phase2 {
             adapter: AdapterKind::Qformer,
             adapter_init: AdapterInit::Phase1,
             train: Trained::Adapter,
+            lora: None,
             mlp_tokens: 1,
             mlp_hidden: None,
             adapter_steps: 60,
@@ -143,6 +147,17 @@ impl Stage for Phase2 {
 
     fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
+        if let Some(lora) = &self.lora {
+            if self.train == Trained::Adapter {
+                found.push(Problem::new(
+                    "lora",
+                    "needs `train` to be `all` or `adapter-then-all`: with `adapter` the language model learns nothing",
+                ));
+            }
+            for (field, message) in lora.problems() {
+                found.push(Problem::new(format!("lora.{field}"), message));
+            }
+        }
         found.extend(Problem::at_least("mlp_tokens", self.mlp_tokens, 1));
         if let Some(hidden) = self.mlp_hidden {
             found.extend(Problem::at_least("mlp_hidden", hidden, 1));
@@ -196,7 +211,7 @@ impl Phase2 {
 
     fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
         let table = read_items(context)?;
-        let language = Llama::load(device, &context.input("language_model")?.folder)?;
+        let mut language = Llama::load(device, &context.input("language_model")?.folder)?;
         let (mut adapter, equal_size) = self.make_adapter(device, context, &table, &language)?;
         adapter.scale_output_to(device, &table, language.embedding_rms())?;
 
@@ -223,6 +238,9 @@ impl Phase2 {
         let tuning = Tuning::new(&training, &held_out, &table, self.batch)?
             .smoothed(self.label_smoothing as f32)
             .named(names);
+        if let Some(lora) = &self.lora {
+            language.add_lora(device, lora, context.seed.child("lora"))?;
+        }
         let mut model = ItemLanguage { adapter, language };
         let trained = self.tune(device, context, &tuning, &mut model)?;
 
@@ -231,11 +249,14 @@ impl Phase2 {
             &context.out("config.json"),
             &ItemLanguageConfig {
                 adapter: model.adapter.config().clone(),
-                language_model_tuned: tuned,
+                language_model_tuned: tuned && self.lora.is_none(),
+                lora: self.lora.is_some(),
             },
         )?;
         weights::save(&model.adapter, &context.out("adapter.safetensors"))?;
-        if tuned {
+        if let Some(lora) = &self.lora {
+            model.language.save_lora(lora, &context.out("lora"))?;
+        } else if tuned {
             weights::save(&model.language, &context.out("language_model.safetensors"))?;
         }
         write_metrics(context, &trained)?;
@@ -251,7 +272,19 @@ impl Phase2 {
         if let Some(parameters) = equal_size {
             put("qformer_adapter_parameters", parameters);
         }
-        put("language_model_parameters", count(&model.language).0);
+        let mut low_rank = 0;
+        model.language.visit("", &mut |name, param| {
+            if is_lora(name) {
+                low_rank += param.value.rows() * param.value.columns();
+            }
+        });
+        put(
+            "language_model_parameters",
+            count(&model.language).0 - low_rank,
+        );
+        if self.lora.is_some() {
+            put("lora_parameters", low_rank);
+        }
         put("trained_parameters", count(&model).1);
         summarise(&trained, &mut summary);
         json::write(&context.out("summary.json"), &summary)?;

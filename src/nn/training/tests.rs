@@ -3,6 +3,7 @@
 mod accumulating;
 mod grouped;
 mod judged;
+mod reference;
 
 use super::*;
 use crate::nn::layers::{Embedding, LayerNorm, Linear};

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::nn::models::adapter::NetworkConfig;
-use crate::nn::models::llama::LlamaConfig;
 use crate::nn::models::llama::tests::tiny;
+use crate::nn::models::llama::{LlamaConfig, LoraConfig, Projection};
 use crate::nn::training::{self, Objective as _, TrainConfig};
-use crate::nn::{Module as _, Param, weights};
+use crate::nn::{Param, weights};
 use crate::progress::Silent;
 use crate::seed::Seed;
 use dfdx::tensor::Cpu;
@@ -221,6 +221,56 @@ fn small_batches_with_unequal_targets_make_the_update_of_the_large_one() {
     }
     // Adam divides a gradient by its own size, which blows rounding up where a gradient is nearly 0: of 5 updates of 1e-2, a part in 1e3.
     assert!(worst < 5e-5, "{worst}");
+}
+
+#[test]
+fn only_low_rank_matrices_and_the_adapter_learn() {
+    let (table, device) = (table(10), Cpu::default());
+    let training = [
+        sequence(7, 2, &[8, 9], &[4, 6, 2]),
+        sequence(1, 2, &[5], &[10, 2]),
+    ];
+    let tuning = tuning(&training, &table);
+    let mut model = model(&tiny(), 2);
+    let lora = LoraConfig {
+        rank: 3,
+        dropout: 0.1,
+        on: Projection::ALL.to_vec(),
+        ..LoraConfig::default()
+    };
+    model
+        .language
+        .add_lora(&device, &lora, Seed::new(8))
+        .unwrap();
+    let train = |model: &mut ItemLanguage<Cpu>, tuned: bool| {
+        model.tune_language(tuned);
+        let config = TrainConfig {
+            steps: 4,
+            warmup_steps: 0,
+            learning_rate: 1e-2,
+            ..TrainConfig::default()
+        };
+        let scratch = tempfile::tempdir().unwrap();
+        let (seed, path) = (Seed::new(1), scratch.path());
+        training::train(&tuning, model, &config, seed, &device, path, &Silent).unwrap();
+    };
+    for tuned in [false, true] {
+        let before = weights::to_arrays(&model);
+        train(&mut model, tuned);
+        let after = weights::to_arrays(&model);
+        for (name, array) in &before {
+            let learns = name.starts_with("adapter.") || (tuned && is_lora(name));
+            assert_eq!(*array != after[name], learns, "{name}");
+        }
+        assert_eq!(
+            before.keys().filter(|name| is_lora(name)).count(),
+            2 * 7 * 2
+        );
+    }
+    // Merged, it is the same model.
+    let apart = loss(&tuning, &model);
+    model.language.merge_lora(&device).unwrap();
+    assert!((loss(&tuning, &model) - apart).abs() < 1e-5);
 }
 
 /// Greedy generation that runs the whole sequence again for every token.
