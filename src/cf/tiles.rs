@@ -448,7 +448,9 @@ pub(crate) mod tests {
                 .map(|_| (0..width).map(|_| rng.gen_range(-1.0..1.0)).collect())
                 .collect();
             panels.clear();
-            rows.iter().for_each(|row| panels.push(&padded(row)));
+            for row in &rows {
+                panels.push(&padded(row));
+            }
             // The last two lanes: columns 16 to 39.
             let vector: Vec<f32> = (16..width).map(|_| rng.gen_range(-1.0..1.0)).collect();
             let mut sums = vec![1.0; n];
