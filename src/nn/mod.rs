@@ -85,7 +85,11 @@
 //! in order. Random numbers come from [`crate::seed::Seed`] only.
 
 mod backend;
+#[cfg(any(test, feature = "cuda"))]
+mod composed;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod error;
 mod graph;
 pub mod init;
