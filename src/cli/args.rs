@@ -2,9 +2,11 @@
 
 use super::complete;
 use super::{CacheCommand, DataCommand};
+use crate::nn::device::Device;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Shown below the help of the program.
 const EXIT_CODES: &str = "\
@@ -103,6 +105,32 @@ pub struct ValueArgs {
     pub sweep: Vec<String>,
 }
 
+/// Where networks are trained and run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A GPU where this program can use one, and else the processor.
+    Auto,
+    /// Whichever GPU is free.
+    Gpu,
+    /// This one.
+    Of(Device),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cuda" => Ok(Self::Gpu),
+            _ => text
+                .parse()
+                .map(Self::Of)
+                .map_err(|error: String| format!("{error}, and `auto`")),
+        }
+    }
+}
+
 /// How a pipeline is run.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
@@ -129,6 +157,11 @@ pub struct RunArgs {
     /// GPUs to hand out to stages that ask for `gpus`, as `0,1` [default: those of CUDA_VISIBLE_DEVICES, or else all]
     #[arg(long, value_name = "IDS")]
     pub gpus: Option<String>,
+
+    /// Where networks are trained and run: `cpu`, `cuda`, `cuda:1` (the second GPU only) or `auto` (GPUs where there are any); on `cuda`
+    /// each stage with a network has a GPU for itself
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceChoice,
 
     /// After a failure, run everything that does not need the failed stage
     #[arg(long)]

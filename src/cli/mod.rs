@@ -12,7 +12,9 @@ mod messages;
 mod printer;
 mod settings;
 
-pub use args::{Args, Command, GraphFormat, LogFormat, PipelineArgs, RunArgs, Shell, ValueArgs};
+pub use args::{
+    Args, Command, DeviceChoice, GraphFormat, LogFormat, PipelineArgs, RunArgs, Shell, ValueArgs,
+};
 pub use cache_args::{CacheCommand, SortBy};
 pub use data::DataCommand;
 pub use exit::ExitStatus;

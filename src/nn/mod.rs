@@ -90,6 +90,7 @@ mod composed;
 mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+pub mod device;
 mod error;
 mod graph;
 pub mod init;

@@ -48,11 +48,7 @@ pub(crate) fn check_gradients(
     on_the_cpu(|| check(&format!("{name}, composed"), inputs, &f));
 }
 
-fn check(
-    name: &str,
-    inputs: &[Matrix<Cpu>],
-    f: &impl Fn(&Graph<Cpu>, &[Matrix<Cpu>]) -> Made,
-) {
+fn check(name: &str, inputs: &[Matrix<Cpu>], f: &impl Fn(&Graph<Cpu>, &[Matrix<Cpu>]) -> Made) {
     const STEP: f32 = 1e-2;
     // A training graph with the same seed: dropout drops the same numbers each time.
     let run = |inputs: &[Matrix<Cpu>]| {

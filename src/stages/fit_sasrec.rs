@@ -1,7 +1,8 @@
 //! `fit-sasrec`: a network that predicts the next item from those before.
 
 use super::baselines::FIT_PORTS;
-use super::language_io::{last_metrics, only_cpu, training_problems};
+use super::device::on_device;
+use super::language_io::{last_metrics, training_problems};
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::data::{Split, read_items};
 use crate::formats::json;
@@ -9,7 +10,6 @@ use crate::nn::models::sasrec::Sasrec;
 use crate::nn::training::TrainConfig;
 use crate::nn::{Backend, count};
 use crate::recommend::{SasrecConfig, SasrecScorer, TrainSasrec, train_sasrec};
-use dfdx::tensor::Cpu;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -86,6 +86,7 @@ impl Stage for FitSasrec {
     const PORTS: &'static [Port] = FIT_PORTS;
     const OUTPUT: ArtifactKind = ArtifactKind::Scorer;
     const SEEDED: bool = true;
+    const NETWORKS: bool = true;
 
     fn problems(&self) -> Vec<Problem> {
         let mut found: Vec<Problem> = self
@@ -107,8 +108,7 @@ impl Stage for FitSasrec {
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
-        only_cpu(context)?;
-        self.run_on(&Cpu::default(), context)
+        on_device!(context, self.batch, |device| self.run_on(device, context))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Phase 2: an adapter, and if wanted the language model, learns to write about items.
 
+use super::device::on_device;
 use super::language_io::{
-    last_metrics, only_cpu, read_examples, read_items, read_tokenizer, training_problems,
+    last_metrics, read_examples, read_items, read_tokenizer, training_problems,
 };
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::formats::json;
@@ -14,7 +15,6 @@ use crate::nn::models::qformer::{Qformer, QformerConfig, TokenTable};
 use crate::nn::training::{Metric, TrainConfig, train};
 use crate::nn::{Backend, count, weights};
 use crate::progress::{Progress, Report, Stopped};
-use dfdx::tensor::Cpu;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -142,6 +142,7 @@ impl Stage for Phase2 {
     ];
     const OUTPUT: ArtifactKind = ArtifactKind::ItemLanguageModel;
     const SEEDED: bool = true;
+    const NETWORKS: bool = true;
 
     fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
@@ -168,8 +169,7 @@ impl Stage for Phase2 {
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
-        only_cpu(context)?;
-        self.run_on(&Cpu::default(), context)
+        on_device!(context, self.batch, |device| self.run_on(device, context))
     }
 }
 

@@ -118,7 +118,12 @@ impl<D: Backend> Hidden<D> {
 }
 
 /// `[B·T, kv_heads·group·head_dim]` as `[B·kv_heads, group·T, head_dim]`: the query heads of a key head are rows of one product.
-fn split<D: Backend>(x: &Flat<D>, s: &AttentionShape, group: usize, count: usize) -> Result1<Tensor3<D>, D> {
+fn split<D: Backend>(
+    x: &Flat<D>,
+    s: &AttentionShape,
+    group: usize,
+    count: usize,
+) -> Result1<Tensor3<D>, D> {
     x.clone()
         .try_reshape_like(&(s.batch, count, s.kv_heads, group, s.head_dim))?
         .try_permute::<_, Axes5<0, 2, 3, 1, 4>>()?
@@ -126,7 +131,12 @@ fn split<D: Backend>(x: &Flat<D>, s: &AttentionShape, group: usize, count: usize
 }
 
 /// The inverse of [`split`].
-fn join<D: Backend>(x: Tensor3<D>, s: &AttentionShape, group: usize, count: usize) -> Result1<Flat<D>, D> {
+fn join<D: Backend>(
+    x: Tensor3<D>,
+    s: &AttentionShape,
+    group: usize,
+    count: usize,
+) -> Result1<Flat<D>, D> {
     x.try_reshape_like(&(s.batch, s.kv_heads, group, count, s.head_dim))?
         .try_permute::<_, Axes5<0, 3, 1, 2, 4>>()?
         .try_reshape_like(&(s.batch * count, s.kv_heads * group * s.head_dim))
@@ -189,7 +199,12 @@ fn attend<D: Backend>(
         }
         let weights = Hidden::of(g, &s, mask)?.weights(scores)?;
         let weights = weights.try_reshape_like(&stacked)?;
-        let y = join(weights.clone().try_matmul(tv.clone())?, &s, group, s.queries)?;
+        let y = join(
+            weights.clone().try_matmul(tv.clone())?,
+            &s,
+            group,
+            s.queries,
+        )?;
         Ok::<_, D::Err>((y, [tq, tk, tv], weights))
     };
     let (y, [tq, tk, tv], weights) = forward().map_err(NnError::device)?;
@@ -216,7 +231,10 @@ fn attend<D: Backend>(
             let each: Tensor4<D> = gs.clone().try_reshape_like(&by_head)?;
             let each = each.try_sum::<(usize, usize, usize), Axis<0>>()?;
             let each = each.try_permute::<_, Axes3<1, 2, 0>>()?;
-            sums.add(&of_bias, each.try_reshape_like(&(s.queries * s.keys, s.heads))?)?;
+            sums.add(
+                &of_bias,
+                each.try_reshape_like(&(s.queries * s.keys, s.heads))?,
+            )?;
         }
         if of_k.needs_gradient() {
             // The scale is in `tq`.
@@ -292,9 +310,17 @@ impl<D: Backend> Angles<D> {
         let half = self.frequencies.len();
         let pairs = x.clone().try_reshape_like(&(shape.0, heads, 2 * half))?;
         let part = (shape.0, heads, half);
-        let a: Tensor3<D> = pairs.clone().try_slice((.., .., 0..half))?.try_reshape_like(&part)?;
-        let b: Tensor3<D> = pairs.try_slice((.., .., half..2 * half))?.try_reshape_like(&part)?;
-        let cosines = self.cosines.clone().try_broadcast_like::<_, Axis<1>>(&part)?;
+        let a: Tensor3<D> = pairs
+            .clone()
+            .try_slice((.., .., 0..half))?
+            .try_reshape_like(&part)?;
+        let b: Tensor3<D> = pairs
+            .try_slice((.., .., half..2 * half))?
+            .try_reshape_like(&part)?;
+        let cosines = self
+            .cosines
+            .clone()
+            .try_broadcast_like::<_, Axis<1>>(&part)?;
         let sines = if back {
             self.sines.clone().try_negate()?
         } else {

@@ -4,7 +4,9 @@ use super::{Flat, Made, Result1, fill, made, record, spread, sum_of_rows, total}
 use crate::nn::ops::{Binary, Unary};
 use crate::nn::{Backend, Graph, Matrix, NnError};
 use dfdx::shapes::HasShape as _;
-use dfdx::tensor_ops::{ChooseFrom as _, TryAdd as _, TryDiv as _, TryGt as _, TryMul as _, TrySub as _};
+use dfdx::tensor_ops::{
+    ChooseFrom as _, TryAdd as _, TryDiv as _, TryGt as _, TryMul as _, TrySub as _,
+};
 use std::f64::consts::PI;
 
 pub(in crate::nn) fn unary<D: Backend>(g: &Graph<D>, x: &Matrix<D>, function: Unary) -> Made<D> {
@@ -51,7 +53,10 @@ fn backward<D: Backend>(
         Unary::Exp => y.try_mul(gy),
         Unary::Ln => gy.try_div(x),
         Unary::Relu => {
-            let zeros = x.device().try_zeros_like(x.shape()).map(|zeros: Flat<D>| zeros)?;
+            let zeros = x
+                .device()
+                .try_zeros_like(x.shape())
+                .map(|zeros: Flat<D>| zeros)?;
             x.try_gt(0.0)?.try_choose(gy, zeros)
         }
         Unary::Sqrt => gy.try_div(y)?.try_mul(0.5),

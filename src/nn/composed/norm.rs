@@ -45,7 +45,10 @@ pub(in crate::nn) fn layer_norm<D: Backend>(
             sums.add(&of_bias, sum_of_rows(gy.clone())?)?;
         }
         if of_weight.needs_gradient() {
-            sums.add(&of_weight, sum_of_rows(gy.clone().try_mul(normed.clone())?)?)?;
+            sums.add(
+                &of_weight,
+                sum_of_rows(gy.clone().try_mul(normed.clone())?)?,
+            )?;
         }
         if of_x.needs_gradient() {
             let gn = gy.try_mul(spread(&weight, rows)?)?;
@@ -77,7 +80,10 @@ pub(in crate::nn) fn rms_norm<D: Backend>(
     let (of_x, of_weight, weight) = (x.target(), weight.target(), weight.tensor().clone());
     record(g, &out, move |gy, sums| {
         if of_weight.needs_gradient() {
-            sums.add(&of_weight, sum_of_rows(gy.clone().try_mul(normed.clone())?)?)?;
+            sums.add(
+                &of_weight,
+                sum_of_rows(gy.clone().try_mul(normed.clone())?)?,
+            )?;
         }
         if of_x.needs_gradient() {
             let gn = gy.try_mul(spread(&weight, rows)?)?;

@@ -5,8 +5,8 @@ use crate::nn::{Backend, Graph, Matrix, NnError};
 use dfdx::shapes::{Axes2, Axis};
 use dfdx::tensor::Tensor;
 use dfdx::tensor_ops::{
-    BroadcastTo as _, ChooseFrom as _, MeanTo as _, PermuteTo as _, SelectTo as _, TryAdd as _, TryEq as _,
-    TryMatMul as _, TryMul as _, TrySub as _,
+    BroadcastTo as _, ChooseFrom as _, MeanTo as _, PermuteTo as _, SelectTo as _, TryAdd as _,
+    TryEq as _, TryMatMul as _, TryMul as _, TrySub as _,
 };
 
 /// The transpose, without a copy.

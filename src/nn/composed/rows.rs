@@ -6,13 +6,14 @@ use dfdx::shapes::{Axes2, Axis, HasShape as _, Rank0};
 use dfdx::tensor::{Tensor, Trace as _};
 use dfdx::tensor_ops::{
     Backward as _, BroadcastTo as _, ChooseFrom as _, GatherTo as _, MaxTo as _, MeanTo as _,
-    PermuteTo as _, ReshapeTo as _, SumTo as _, TryConcatAlong as _, TryEq as _,
-    TryMul as _,
+    PermuteTo as _, ReshapeTo as _, SumTo as _, TryConcatAlong as _, TryEq as _, TryMul as _,
 };
 
 /// Rows by number.
 fn gathered<D: Backend>(x: &Flat<D>, rows: &[usize]) -> Result1<Flat<D>, D> {
-    let numbers = x.device().try_tensor_from_vec(rows.to_vec(), (rows.len(),))?;
+    let numbers = x
+        .device()
+        .try_tensor_from_vec(rows.to_vec(), (rows.len(),))?;
     x.clone().try_gather(numbers)
 }
 
@@ -24,11 +25,7 @@ fn zeros<D: Backend>(device: &D, shape: (usize, usize)) -> Result1<Flat<D>, D> {
 /// `[count, d]` zeros to whose row `rows[i]` row `i` of `values` is added.
 ///
 /// dfdx scatters in the backward step of its `gather` alone, so the gradient of `Σ gather(zeros)·values` is taken.
-fn scattered<D: Backend>(
-    values: Flat<D>,
-    rows: &[usize],
-    count: usize,
-) -> Result1<Flat<D>, D> {
+fn scattered<D: Backend>(values: Flat<D>, rows: &[usize], count: usize) -> Result1<Flat<D>, D> {
     let device = values.device().clone();
     let target = zeros(&device, (count, values.shape().1))?;
     let numbers = device.try_tensor_from_vec(rows.to_vec(), (rows.len(),))?;
@@ -37,7 +34,11 @@ fn scattered<D: Backend>(
     Ok(sum.try_backward()?.get(&target))
 }
 
-pub(in crate::nn) fn gather_rows<D: Backend>(g: &Graph<D>, x: &Matrix<D>, rows: &[usize]) -> Made<D> {
+pub(in crate::nn) fn gather_rows<D: Backend>(
+    g: &Graph<D>,
+    x: &Matrix<D>,
+    rows: &[usize],
+) -> Made<D> {
     if rows.is_empty() {
         return made(g, zeros(g.device(), (0, x.columns())), &[]);
     }
@@ -78,7 +79,10 @@ pub(in crate::nn) fn concat_rows<D: Backend>(g: &Graph<D>, parts: &[&Matrix<D>])
         false => stacked(&tensors),
     };
     let out = made(g, stack, parts)?;
-    let targets: Vec<_> = parts.iter().map(|part| (part.target(), part.rows())).collect();
+    let targets: Vec<_> = parts
+        .iter()
+        .map(|part| (part.target(), part.rows()))
+        .collect();
     record(g, &out, move |gy, sums| {
         let mut start = 0;
         for (target, rows) in targets {
@@ -107,7 +111,11 @@ pub(in crate::nn) fn replace_rows<D: Backend>(
         from[row] = count + number;
     }
     let both = stacked(&[base.tensor().clone(), values.tensor().clone()]);
-    let out = made(g, both.and_then(|both| gathered(&both, &from)), &[base, values])?;
+    let out = made(
+        g,
+        both.and_then(|both| gathered(&both, &from)),
+        &[base, values],
+    )?;
     if out.needs_gradient() {
         let (of_base, of_values, rows) = (base.target(), values.target(), rows.to_vec());
         record(g, &out, move |gy, sums| {

@@ -21,10 +21,10 @@ mod tests;
 
 pub(super) use memory::keep_freed;
 
-use super::ops::{AttentionShape, Binary, Mask, Unary};
-use super::{Backend, Grads, Graph, Matrix, NnError};
 #[cfg(any(test, feature = "cuda"))]
 use super::composed;
+use super::ops::{AttentionShape, Binary, Mask, Unary};
+use super::{Backend, Grads, Graph, Matrix, NnError};
 use dfdx::tensor::Cpu;
 
 type Made = Result<Matrix<Cpu>, NnError>;

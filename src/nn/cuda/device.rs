@@ -1,6 +1,7 @@
 //! Opening a CUDA device, and what can be known about it.
 
 use crate::nn::NnError;
+use crate::nn::device::{Device, note_use};
 use cudarc::driver::{DriverError, result, sys};
 use dfdx::tensor::Cuda;
 use std::ffi::CStr;
@@ -40,6 +41,7 @@ pub fn open(ordinal: usize) -> Result<(Cuda, CudaDevice), NnError> {
     let seen = describe(ordinal).map_err(|error| no_driver(&error))?;
     let device = Cuda::try_build(ordinal, 0).map_err(NnError::device)?;
     keep_freed(ordinal).map_err(|error| no_driver(&error))?;
+    note_use(format!("{}: {}", Device::Cuda(ordinal), seen.name));
     Ok((device, seen))
 }
 
