@@ -179,6 +179,30 @@ pub struct RunArgs {
     pub json: bool,
 }
 
+/// How a GPU is checked.
+#[derive(Clone, Debug, clap::Args)]
+pub struct GpuCheckArgs {
+    /// What is compared with the CPU: `cuda`, `cuda:1`, or `cpu` for the CPU itself with its operations composed as on a GPU
+    #[arg(long, value_name = "DEVICE", default_value = "cuda")]
+    pub device: Device,
+
+    /// Steps of each training
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(2..))]
+    pub steps: u64,
+
+    /// Small networks: seconds in place of minutes, and no speeds that mean anything
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Check this one way of computing products in this process
+    #[arg(long, hide = true)]
+    pub tf32: Option<bool>,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -290,6 +314,15 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Check that a GPU computes what the CPU computes, and measure how fast; only in programs built with CUDA
+    ///
+    /// Compares every operation and every model, forward and backward, and trains four networks on both; once with products of 32-bit
+    /// numbers as they are, and once rounded to TF32. Exits with 3 when something differs.
+    GpuCheck {
+        /// How.
+        #[command(flatten)]
+        options: GpuCheckArgs,
     },
     /// Show what a stage reported, attempt by attempt; also of a stage that is fresh
     Logs {

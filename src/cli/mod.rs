@@ -13,7 +13,8 @@ mod printer;
 mod settings;
 
 pub use args::{
-    Args, Command, DeviceChoice, GraphFormat, LogFormat, PipelineArgs, RunArgs, Shell, ValueArgs,
+    Args, Command, DeviceChoice, GpuCheckArgs, GraphFormat, LogFormat, PipelineArgs, RunArgs,
+    Shell, ValueArgs,
 };
 pub use cache_args::{CacheCommand, SortBy};
 pub use data::DataCommand;

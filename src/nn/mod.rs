@@ -99,6 +99,8 @@ mod matrix;
 pub mod models;
 mod module;
 pub mod ops;
+#[cfg(any(test, feature = "cuda"))]
+pub mod selfcheck;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod training;
