@@ -2,6 +2,7 @@
 //!
 //! cuBLAS reads once, when it is loaded, whether products may be rounded to TF32, so each of the two ways is checked by a process of its own.
 
+#[cfg(not(feature = "cuda"))]
 use crate::cli::{ExitStatus, Failure, GpuCheckArgs, Printer, Settings};
 #[cfg(any(test, feature = "cuda"))]
 use crate::nn::selfcheck::{Difference, Findings, Speed, Training};
@@ -306,6 +307,7 @@ mod tests {
             steps: 50,
             losses: [11.25, 7.125],
             found: [11.25, 7.15],
+            lowest: 7.1,
             first_error: 3e-7,
             first_limit: 1e-5,
             error: 3.5e-3,

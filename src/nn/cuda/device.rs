@@ -26,6 +26,7 @@ pub struct CudaDevice {
 /// # Errors
 /// [`NnError::NoDevice`] when the driver is missing, refuses, or shows fewer devices.
 pub fn open(ordinal: usize) -> Result<(Cuda, CudaDevice), NnError> {
+    super::libraries::load()?;
     // dfdx and cudarc unwrap these, so they are asked first.
     result::init().map_err(|error| no_driver(&error))?;
     let count = result::device::get_count().map_err(|error| no_driver(&error))?;

@@ -1,6 +1,7 @@
 //! CUDA: every operation is composed of dfdx's own, see [`super::composed`].
 
 mod device;
+mod libraries;
 
 pub use device::{CudaDevice, open, peak_memory, reset_peak};
 

@@ -44,6 +44,8 @@ pub struct Training {
     pub losses: [f64; 2],
     /// The candidate's.
     pub found: [f64; 2],
+    /// The candidate's lowest loss after the first step.
+    pub lowest: f64,
     /// The difference of the first losses, as a share of the reference's.
     pub first_error: f64,
     /// The greatest that passes.
@@ -65,7 +67,7 @@ impl Training {
     pub fn passes(&self) -> bool {
         self.first_error <= self.first_limit
             && self.error <= self.limit
-            && self.losses[1] < self.losses[0]
+            && self.lowest < self.found[0]
     }
 }
 
@@ -487,6 +489,12 @@ fn judge(name: &str, steps: u64, expected: Trained, got: Trained, limits: &Limit
         steps,
         losses: ends(&expected.losses),
         found: ends(&got.losses),
+        lowest: got
+            .losses
+            .iter()
+            .skip(1)
+            .copied()
+            .fold(f64::INFINITY, f64::min),
         first_error: errors.first().copied().unwrap_or(f64::INFINITY),
         first_limit: limits.first_step,
         error: if complete {
