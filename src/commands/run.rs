@@ -7,7 +7,8 @@ use crate::artifact::{Decision, KnownPipeline, Store};
 use crate::cli::{DeviceChoice, ExitStatus, Failure, PipelineArgs, Printer, RunArgs, Settings};
 use crate::clock;
 use crate::exec::{self, OnFailure, RunEvent, RunSettings, RunSummary, Signals, StageOutcome};
-use crate::nn::device::{Device, HAS_CUDA, without_cuda};
+use crate::nn::NnError;
+use crate::nn::device::{Device, HAS_CUDA};
 use crate::report::{HumanReporter, JsonLines, Reporter, StageLogs, Verbosity};
 use crate::spec::StageSpec;
 use crate::stages::ArtifactKind;
@@ -37,7 +38,7 @@ pub(super) fn run(
     let mut opened = std::mem::ManuallyDrop::new(open(args)?);
     let store = Store::at(&settings.cache);
     let targets = targets(options, &opened, &store, printer)?;
-    let (device, gpus) = devices(options, &mut opened, settings)?;
+    let (device, gpus) = devices(options, &mut opened, settings, printer)?;
     store.prepare()?;
     store.sweep();
     let now = clock::since_epoch_ns();
@@ -133,6 +134,7 @@ fn devices(
     options: &RunArgs,
     opened: &mut Opened,
     settings: &Settings,
+    printer: Printer,
 ) -> Result<(Device, Vec<String>), Failure> {
     let all = || match (&options.gpus, &settings.visible_gpus) {
         (Some(list), _) | (None, Some(list)) => exec::listed_gpus(list),
@@ -141,15 +143,22 @@ fn devices(
     let wanted = match options.device {
         DeviceChoice::Of(device) => device,
         DeviceChoice::Gpu => Device::Cuda(0),
-        DeviceChoice::Auto if HAS_CUDA && !all().is_empty() => Device::Cuda(0),
+        DeviceChoice::Auto if HAS_CUDA && !all().is_empty() => match usable(Device::Cuda(0)) {
+            Ok(()) => Device::Cuda(0),
+            Err(why) => {
+                printer.talk(&format!("networks run on the processor: {why}"));
+                Device::Cpu
+            }
+        },
         DeviceChoice::Auto => Device::Cpu,
     };
     let Device::Cuda(ordinal) = wanted else {
         return Ok((Device::Cpu, gpus(options, opened, settings)?));
     };
-    if !HAS_CUDA {
-        return Err(Failure::Device(without_cuda(wanted).to_string(), None));
-    }
+    usable(wanted).map_err(|why| {
+        let hint = "`ilm-pipe doctor` says which GPU and driver this machine has";
+        Failure::Device(why.to_string(), HAS_CUDA.then(|| hint.to_owned()))
+    })?;
     let mut there = all();
     once_each(&there)?;
     if there.len() <= ordinal {
@@ -184,6 +193,18 @@ fn gpus(options: &RunArgs, opened: &Opened, settings: &Settings) -> Result<Vec<S
     };
     once_each(&gpus)?;
     Ok(gpus)
+}
+
+/// Whether this program can use CUDA here: told before anything runs.
+#[cfg(feature = "cuda")]
+fn usable(_: Device) -> Result<(), NnError> {
+    crate::nn::cuda::count().map(drop)
+}
+
+/// Whether this program can use CUDA here: told before anything runs.
+#[cfg(not(feature = "cuda"))]
+fn usable(device: Device) -> Result<(), NnError> {
+    Err(crate::nn::device::without_cuda(device))
 }
 
 /// Refuses a list that has a GPU twice.

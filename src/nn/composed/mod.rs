@@ -109,13 +109,11 @@ impl<D: Backend> Composed<D> {
         }
         let part = part.try_contiguous()?;
         let mut gradients = self.gradients.borrow_mut();
-        match gradients.get_mut(&of.number()) {
-            Some(sum) => sum.try_axpy(1.0, &part, 1.0),
-            None => {
-                gradients.insert(of.number(), part);
-                Ok(())
-            }
+        if let Some(sum) = gradients.get_mut(&of.number()) {
+            return sum.try_axpy(1.0, &part, 1.0);
         }
+        gradients.insert(of.number(), part);
+        Ok(())
     }
 }
 
@@ -169,9 +167,10 @@ fn fill<D: Backend>(number: &Flat<D>, shape: (usize, usize)) -> Result1<Flat<D>,
 }
 
 /// The sum of all numbers, `[1, 1]`.
-fn total<S: Shape, D: Backend>(x: Tensor<S, f32, D>) -> Result1<Flat<D>, D>
+fn total<S, D>(x: Tensor<S, f32, D>) -> Result1<Flat<D>, D>
 where
-    S: dfdx::shapes::ReduceShape<S::AllAxes>,
+    S: Shape + dfdx::shapes::ReduceShape<S::AllAxes>,
+    D: Backend,
 {
     x.try_sum::<Rank0, _>()?.try_reshape_like(&(1, 1))
 }

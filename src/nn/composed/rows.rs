@@ -74,9 +74,10 @@ pub(in crate::nn) fn concat_rows<D: Backend>(g: &Graph<D>, parts: &[&Matrix<D>])
         .filter(|part| part.rows() > 0)
         .map(|part| part.tensor().clone())
         .collect();
-    let stack = match tensors.is_empty() {
-        true => zeros(g.device(), (0, parts[0].columns())),
-        false => stacked(&tensors),
+    let stack = if tensors.is_empty() {
+        zeros(g.device(), (0, parts[0].columns()))
+    } else {
+        stacked(&tensors)
     };
     let out = made(g, stack, parts)?;
     let targets: Vec<_> = parts
@@ -167,8 +168,11 @@ pub(in crate::nn) fn columns<D: Backend>(
 pub(in crate::nn) fn mean_groups<D: Backend>(g: &Graph<D>, x: &Matrix<D>, group: usize) -> Made<D> {
     let (rows, width) = x.shape();
     let shape = (rows / group, group, width);
-    let y = x.tensor().clone().try_reshape_like(&shape);
-    let out = made(g, y.and_then(|y| y.try_mean::<_, Axis<1>>()), &[x])?;
+    let y = || {
+        let groups = x.tensor().clone().try_reshape_like(&shape)?;
+        groups.try_mean::<_, Axis<1>>()
+    };
+    let out = made(g, y(), &[x])?;
     let of_x = x.target();
     record(g, &out, move |gy, sums| {
         let gy = gy.try_mul(1.0 / group as f32)?;

@@ -21,22 +21,31 @@ pub struct CudaDevice {
     pub driver: String,
 }
 
-/// Opens a device for dfdx.
+/// How many devices CUDA shows to this process; at least one. Takes no memory of theirs.
 ///
 /// # Errors
-/// [`NnError::NoDevice`] when the driver is missing, refuses, or shows fewer devices.
-pub fn open(ordinal: usize) -> Result<(Cuda, CudaDevice), NnError> {
+/// [`NnError::NoDevice`] when a library is missing or the driver refuses.
+pub fn count() -> Result<usize, NnError> {
     super::libraries::load()?;
     // dfdx and cudarc unwrap these, so they are asked first.
     result::init().map_err(|error| no_driver(&error))?;
     let count = result::device::get_count().map_err(|error| no_driver(&error))?;
-    if usize::try_from(count).is_ok_and(|count| ordinal >= count) {
-        let shown = std::env::var("CUDA_VISIBLE_DEVICES")
-            .map(|list| format!(" (`CUDA_VISIBLE_DEVICES` is `{list}`)"))
-            .unwrap_or_default();
+    match usize::try_from(count) {
+        Ok(0) | Err(_) => Err(no_driver(&DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE))),
+        Ok(count) => Ok(count),
+    }
+}
+
+/// Opens a device for dfdx.
+///
+/// # Errors
+/// [`NnError::NoDevice`] when a library is missing, the driver refuses, or there are fewer devices.
+pub fn open(ordinal: usize) -> Result<(Cuda, CudaDevice), NnError> {
+    let count = count()?;
+    if ordinal >= count {
         return Err(NnError::NoDevice {
             name: format!("cuda:{ordinal}"),
-            message: format!("is not there: the driver shows {count} devices{shown}"),
+            message: format!("is not there: the driver shows {count} to this process"),
         });
     }
     let seen = describe(ordinal).map_err(|error| no_driver(&error))?;

@@ -3,7 +3,7 @@
 mod device;
 mod libraries;
 
-pub use device::{CudaDevice, open, peak_memory, reset_peak};
+pub use device::{CudaDevice, count, open, peak_memory, reset_peak};
 
 use super::ops::{AttentionShape, Binary, Mask, Unary};
 use super::{Backend, Grads, Graph, Matrix, NnError, composed};
