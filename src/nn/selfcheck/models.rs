@@ -5,12 +5,12 @@ use crate::nn::models::adapter::{Adapter, AdapterConfig, NetworkConfig};
 use crate::nn::models::bert::{Bert, BertConfig};
 use crate::nn::models::gpt2::{Gpt2, Gpt2Config};
 use crate::nn::models::item_language::{Batch, ItemLanguage, Place, Sequence};
-use crate::nn::models::llama::{Llama, LlamaConfig};
+use crate::nn::models::llama::{Llama, LlamaConfig, LoraConfig, Projection};
 use crate::nn::models::qformer::{QformerConfig, TokenTable};
 use crate::nn::models::sasrec::{Padded, Sasrec, SasrecConfig};
 use crate::nn::models::t5::{T5, T5Config};
 use crate::nn::training::Objective as _;
-use crate::nn::{Backend, Graph, Matrix, Module, NnError, ops};
+use crate::nn::{Backend, Graph, Matrix, Module, NnError, ops, set_trainable};
 use crate::progress::Progress;
 use crate::seed::Seed;
 
@@ -40,6 +40,7 @@ fn models<D: Backend>() -> Vec<(&'static str, Check<D>)> {
                 },
             )
         }),
+        ("Llama, low-rank adaptation", adapted_llama),
         ("Llama, cached decoding", decoding),
         ("item language model", item_language),
         ("GPT-2", gpt2),
@@ -60,9 +61,13 @@ fn learn<D: Backend, M: Module<D>>(
     let mut parts = vec![("loss".to_owned(), loss.to_vec())];
     let mut gradients = g.backward(&loss)?;
     let mut failed = None;
-    model.visit("", &mut |name, param| match gradients.take(&param.value) {
-        Ok(gradient) => parts.push((format!("gradient of `{name}`"), gradient)),
-        Err(error) => failed = Some(error),
+    model.visit("", &mut |name, param| {
+        if param.trainable() {
+            match gradients.take(&param.value) {
+                Ok(gradient) => parts.push((format!("gradient of `{name}`"), gradient)),
+                Err(error) => failed = Some(error),
+            }
+        }
     });
     failed.map_or(Ok(parts), Err)
 }
@@ -157,6 +162,22 @@ fn llama_config() -> LlamaConfig {
 
 fn llama<D: Backend>(device: &D, config: &LlamaConfig) -> Result<Parts, NnError> {
     let model = Llama::new(device, config, Seed::new(6))?;
+    learn(device, &model, |g, model| {
+        let hidden = model.hidden(g, &model.embed(g, &ids())?, BATCH)?;
+        next_tokens(g, &model.logits(g, &hidden)?)
+    })
+}
+
+fn adapted_llama<D: Backend>(device: &D) -> Result<Parts, NnError> {
+    let mut model = Llama::new(device, &llama_config(), Seed::new(6))?;
+    set_trainable(&mut model, false);
+    let config = LoraConfig {
+        rank: 3,
+        alpha: 6.0,
+        dropout: 0.1,
+        on: Projection::ALL.to_vec(),
+    };
+    model.add_lora(device, &config, Seed::new(9))?;
     learn(device, &model, |g, model| {
         let hidden = model.hidden(g, &model.embed(g, &ids())?, BATCH)?;
         next_tokens(g, &model.logits(g, &hidden)?)

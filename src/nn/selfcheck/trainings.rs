@@ -158,7 +158,12 @@ where
         Ok(Losses {
             total,
             parts: Vec::new(),
+            weight: 1.0,
         })
+    }
+
+    fn examples(&self, step: u64, _: Seed) -> Vec<String> {
+        vec![format!("batch {step}")]
     }
 
     fn evaluate(&self, _: &M, _: &D) -> Result<Vec<(String, f64)>, NnError> {

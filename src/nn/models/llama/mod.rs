@@ -9,6 +9,7 @@ mod block;
 mod cache;
 mod config;
 mod corpus;
+mod lora;
 mod open;
 mod pretrain;
 mod rope;
@@ -17,6 +18,7 @@ pub use block::Block;
 pub use cache::Cache;
 pub use config::LlamaConfig;
 pub use corpus::{Corpus, unit_hash};
+pub use lora::{LoraConfig, Projection, is_lora};
 pub use open::MODEL_TYPES;
 pub use pretrain::Pretraining;
 
