@@ -41,6 +41,18 @@ impl StageError {
         }
     }
 
+    /// The same error; where it is a lack of memory, with half of `batch` to try.
+    #[cfg(feature = "cuda")]
+    #[must_use]
+    pub fn of_batch(self, batch: usize) -> Self {
+        use crate::nn::NnError;
+        let error = match self.error.downcast::<NnError>() {
+            Ok(error) => Box::new(error.of_batch(batch)),
+            Err(other) => other,
+        };
+        Self { error, ..self }
+    }
+
     /// Whether trying again cannot mend it: a file or program that is not there or not allowed, a training that broke, or what the
     /// stage itself said so of.
     pub fn is_lasting(&self) -> bool {
