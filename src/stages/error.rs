@@ -45,7 +45,6 @@ impl StageError {
     #[cfg(feature = "cuda")]
     #[must_use]
     pub fn of_batch(self, batch: usize) -> Self {
-        use crate::nn::NnError;
         let error = match self.error.downcast::<NnError>() {
             Ok(error) => Box::new(error.of_batch(batch)),
             Err(other) => other,

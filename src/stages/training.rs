@@ -116,9 +116,16 @@ impl<K: Recipe> Training<K> {
         }
     }
 
-    /// Every senseless parameter of a training of `steps` steps.
-    pub(super) fn problems(&self, steps: u64) -> Vec<Problem> {
-        let problems = self.config(steps, 0).problems();
+    /// Every senseless parameter of a training of `steps` steps that is evaluated every `eval_every`.
+    pub(super) fn problems(&self, steps: u64, eval_every: u64) -> Vec<Problem> {
+        let mut problems = self.config(steps, eval_every).problems();
+        if self.patience > 0 && eval_every == 0 {
+            let message = format!(
+                "is {}, but `eval_every` is 0: nothing is evaluated on the way",
+                self.patience
+            );
+            problems.push(("patience".to_owned(), message));
+        }
         let named = |(field, message): (String, String)| match field.as_str() {
             "steps" => Problem::new(field, message),
             _ => Problem::new(format!("training.{field}"), message),
