@@ -1,5 +1,6 @@
 //! Why a stage ended without an artifact.
 
+use crate::nn::NnError;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -41,19 +42,20 @@ impl StageError {
     }
 
     /// The same error; where it is a lack of memory, with half of `batch` to try.
-    #[cfg(feature = "cuda")]
+    #[cfg(any(test, feature = "cuda"))]
     #[must_use]
     pub fn of_batch(self, batch: usize) -> Self {
-        use crate::nn::NnError;
-        let error = match self.error.downcast::<NnError>() {
-            Ok(error) => Box::new(error.of_batch(batch)),
-            Err(other) => other,
-        };
-        Self { error, ..self }
+        // Rooms hand the errors of networks on as their own, which hides the type but not the sentence.
+        let lack = NnError::OutOfMemory { batch: None };
+        if self.chain().contains(&lack.to_string()) {
+            Self::from(lack.of_batch(batch))
+        } else {
+            self
+        }
     }
 
-    /// Whether trying again cannot mend it: a file or program that is not there or not allowed, or what the stage
-    /// itself said so of.
+    /// Whether trying again cannot mend it: a file or program that is not there or not allowed, a training that broke, or what the
+    /// stage itself said so of.
     pub fn is_lasting(&self) -> bool {
         self.lasting
     }
@@ -85,6 +87,10 @@ impl fmt::Display for StageError {
 fn is_lasting(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
+        // The same seed leads to the same step.
+        if let Some(NnError::NotFinite { .. }) = error.downcast_ref::<NnError>() {
+            return true;
+        }
         if let Some(error) = error.downcast_ref::<io::Error>() {
             return matches!(
                 error.kind(),
@@ -106,7 +112,26 @@ mod tests {
         assert!(StageError::from(missing).is_lasting());
         let cut = io::Error::from(io::ErrorKind::UnexpectedEof);
         assert!(!StageError::from(cut).is_lasting());
+        let broken = NnError::NotFinite {
+            step: 1,
+            what: "loss".to_owned(),
+            value: f64::NAN,
+            examples: Vec::new(),
+            gradient: String::new(),
+        };
+        assert!(StageError::from(broken).is_lasting());
+        assert!(!StageError::from(NnError::Device("out of memory".to_owned())).is_lasting());
         assert!(!StageError::message("the server said 503").is_lasting());
         assert!(StageError::message("no").lasting().is_lasting());
+    }
+
+    #[test]
+    fn a_lack_of_memory_anywhere_names_the_batch_to_try() {
+        let deep = io::Error::other(NnError::OutOfMemory { batch: None });
+        assert_eq!(
+            StageError::from(deep).of_batch(32).to_string(),
+            "the device has too little memory; try a batch of 16"
+        );
+        assert_eq!(StageError::message("no").of_batch(32).to_string(), "no");
     }
 }

@@ -372,8 +372,8 @@ fn summary<D: Backend>(
             put(&format!("{name}_constant"), (*constant).into());
         }
     }
-    put("kept_step", trained.kept.into());
-    put("ended_by", trained.ended.name().into());
+    put("training_kept_step", trained.kept.into());
+    put("training_ended_by", trained.ended.name().into());
     found
 }
 
