@@ -139,6 +139,18 @@ pub(crate) fn is_out_of_memory(text: &str) -> bool {
     WORDS.iter().any(|words| text.contains(words))
 }
 
+/// A clause that names the first examples of a batch.
+fn first_of(examples: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let first = examples[..examples.len().min(SHOWN)].join("; ");
+    match examples.len() {
+        0 => String::new(),
+        1 => format!(", in a batch of {first}"),
+        n if n <= SHOWN => format!(", in a batch of {n}: {first}"),
+        n => format!(", in a batch of {n}: {first}; … (the log of the stage has all)"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,17 +169,5 @@ mod tests {
         );
         let other = NnError::device("Blas(CublasError(CUBLAS_STATUS_EXECUTION_FAILED))");
         assert!(matches!(other.of_batch(48), NnError::Device(_)));
-    }
-}
-
-/// A clause that names the first examples of a batch.
-fn first_of(examples: &[String]) -> String {
-    const SHOWN: usize = 12;
-    let first = examples[..examples.len().min(SHOWN)].join("; ");
-    match examples.len() {
-        0 => String::new(),
-        1 => format!(", in a batch of {first}"),
-        n if n <= SHOWN => format!(", in a batch of {n}: {first}"),
-        n => format!(", in a batch of {n}: {first}; … (the log of the stage has all)"),
     }
 }
