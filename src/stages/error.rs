@@ -42,14 +42,16 @@ impl StageError {
     }
 
     /// The same error; where it is a lack of memory, with half of `batch` to try.
-    #[cfg(feature = "cuda")]
+    #[cfg(any(test, feature = "cuda"))]
     #[must_use]
     pub fn of_batch(self, batch: usize) -> Self {
-        let error = match self.error.downcast::<NnError>() {
-            Ok(error) => Box::new(error.of_batch(batch)),
-            Err(other) => other,
-        };
-        Self { error, ..self }
+        // Rooms hand the errors of networks on as their own, which hides the type but not the sentence.
+        let lack = NnError::OutOfMemory { batch: None };
+        if self.chain().contains(&lack.to_string()) {
+            Self::from(lack.of_batch(batch))
+        } else {
+            self
+        }
     }
 
     /// Whether trying again cannot mend it: a file or program that is not there or not allowed, a training that broke, or what the
@@ -121,5 +123,15 @@ mod tests {
         assert!(!StageError::from(NnError::Device("out of memory".to_owned())).is_lasting());
         assert!(!StageError::message("the server said 503").is_lasting());
         assert!(StageError::message("no").lasting().is_lasting());
+    }
+
+    #[test]
+    fn a_lack_of_memory_anywhere_names_the_batch_to_try() {
+        let deep = io::Error::other(NnError::OutOfMemory { batch: None });
+        assert_eq!(
+            StageError::from(deep).of_batch(32).to_string(),
+            "the device has too little memory; try a batch of 16"
+        );
+        assert_eq!(StageError::message("no").of_batch(32).to_string(), "no");
     }
 }

@@ -41,9 +41,11 @@ pub(in crate::nn) fn matmul<D: Backend>(
     let y = right.and_then(|right| a.tensor().clone().try_matmul(right));
     let out = made(g, y, &[a, b])?;
     let (of_a, of_b) = (a.target(), b.target());
-    let (a, b) = (a.tensor().clone(), b.tensor().clone());
+    // Each is kept for the gradient of the other: nothing keeps the inputs of a frozen layer.
+    let a = of_b.needs_gradient().then(|| a.tensor().clone());
+    let b = of_a.needs_gradient().then(|| b.tensor().clone());
     record(g, &out, move |gy, sums| {
-        if of_b.needs_gradient() {
+        if let Some(a) = a {
             let gb = if transposed {
                 turned(&gy)?.try_matmul(a)?
             } else {
@@ -51,7 +53,7 @@ pub(in crate::nn) fn matmul<D: Backend>(
             };
             sums.add(&of_b, gb)?;
         }
-        if of_a.needs_gradient() {
+        if let Some(b) = b {
             let right = if transposed { b } else { turned(&b)? };
             sums.add(&of_a, gy.try_matmul(right)?)?;
         }
