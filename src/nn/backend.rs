@@ -24,6 +24,12 @@ pub trait Backend: Device<f32> {
         gradients: &mut Gradients<f32, Self>,
         of: &Matrix<Self>,
     ) -> Result<Vec<f32>, NnError>;
+    /// Runs a chain of operations on `rows` rows each, for instance the steps of writing some texts. A device may keep its threads awake
+    /// meanwhile where the operations are small; results are the same without.
+    fn together<R>(rows: usize, work: impl FnOnce() -> R) -> R {
+        let _ = rows;
+        work()
+    }
     /// `x·wᵀ + b`.
     fn linear(
         g: &Graph<Self>,

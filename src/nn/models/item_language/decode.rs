@@ -3,7 +3,7 @@
 use super::{Batch, ItemLanguage, Sequence};
 use crate::nn::models::batches;
 use crate::nn::models::qformer::TokenTable;
-use crate::nn::{Backend, Graph, Matrix, NnError, ops};
+use crate::nn::{Backend, Graph, Matrix, NnError};
 use crate::progress::Progress;
 
 /// Settings of greedy generation.
@@ -64,39 +64,34 @@ fn continue_batch<D: Backend>(
     let g = Graph::inference(device);
     let batch = Batch::new(prompts, model.adapter.soft_tokens());
     let embeddings = model.embed(&g, table, &batch)?;
-    let (hidden, mut cache) = model.language.prefill(&g, &embeddings, &batch.lengths)?;
-    let last: Vec<usize> = batch
-        .lengths
-        .iter()
-        .enumerate()
-        .map(|(b, &length)| b * batch.width + length - 1)
-        .collect();
-    let mut hidden = ops::gather_rows(&g, &hidden, &last)?;
+    let (mut hidden, mut cache) = model.language.prefill(&g, &embeddings, &batch.lengths)?;
     // Row r of `hidden` and of the cache belongs to prompt `running[r]`.
     let mut running: Vec<usize> = (0..prompts.len()).collect();
-    loop {
-        let next = most_likely(&g, model, &hidden, &settings.forbidden)?;
-        let mut kept = Vec::with_capacity(running.len());
-        for (row, (&prompt, &token)) in running.iter().zip(&next).enumerate() {
-            if token == settings.eos {
-                continue;
+    D::together(prompts.len(), || {
+        loop {
+            let next = most_likely(&g, model, &hidden, &settings.forbidden)?;
+            let mut kept = Vec::with_capacity(running.len());
+            for (row, (&prompt, &token)) in running.iter().zip(&next).enumerate() {
+                if token == settings.eos {
+                    continue;
+                }
+                texts[prompt].push(token);
+                if texts[prompt].len() < settings.max_new_tokens {
+                    kept.push(row);
+                }
             }
-            texts[prompt].push(token);
-            if texts[prompt].len() < settings.max_new_tokens {
-                kept.push(row);
+            if kept.is_empty() {
+                return Ok(texts);
             }
+            let tokens: Vec<u32> = kept.iter().map(|&row| next[row]).collect();
+            if kept.len() < running.len() {
+                cache.keep(&g, &kept)?;
+                running = kept.iter().map(|&row| running[row]).collect();
+            }
+            let embeddings = model.language.embed(&g, &tokens)?;
+            hidden = model.language.step(&g, &embeddings, &mut cache)?;
         }
-        if kept.is_empty() {
-            return Ok(texts);
-        }
-        let tokens: Vec<u32> = kept.iter().map(|&row| next[row]).collect();
-        if kept.len() < running.len() {
-            cache.keep(&g, &kept)?;
-            running = kept.iter().map(|&row| running[row]).collect();
-        }
-        let embeddings = model.language.embed(&g, &tokens)?;
-        hidden = model.language.step(&g, &embeddings, &mut cache)?;
-    }
+    })
 }
 
 /// The most likely next token of each row.

@@ -2,7 +2,7 @@
 
 use crate::nn::{Backend, Graph, Matrix, NnError, ops};
 
-/// Rows by which the room for positions grows; growing copies everything.
+/// The room for positions is a multiple of this.
 const GROWTH: usize = 32;
 
 /// Keys and values of every block for a batch of sequences of different lengths.
@@ -46,13 +46,14 @@ impl<D: Backend> Cache<D> {
         &self.lengths
     }
 
-    /// Makes room for one more position of every sequence.
+    /// Makes room for one more position of every sequence. Growing copies everything, so the room grows by half at least.
     pub(super) fn reserve(&mut self, g: &Graph<D>) -> Result<(), NnError> {
         let need = self.longest() + 1;
         for layer in &mut self.layers {
             if need > layer.room {
                 let sequences: Vec<usize> = (0..layer.batch).collect();
-                layer.rearrange(g, &sequences, need.next_multiple_of(GROWTH))?;
+                let room = need.max(layer.room + layer.room / 2);
+                layer.rearrange(g, &sequences, room.next_multiple_of(GROWTH))?;
             }
         }
         Ok(())
