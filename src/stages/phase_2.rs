@@ -9,7 +9,8 @@ use crate::nn::models::adapter::{Adapter, AdapterConfig, NetworkConfig};
 use crate::nn::models::item_language::{
     ItemLanguage, ItemLanguageConfig, Sequence, Sequencer, TaskExample, Tuning,
 };
-use crate::nn::models::llama::{Llama, unit_hash};
+use crate::nn::models::language_model::LanguageModel;
+use crate::nn::models::llama::unit_hash;
 use crate::nn::models::qformer::{Qformer, QformerConfig, TokenTable};
 use crate::nn::training::{Metric, TrainConfig, train};
 use crate::nn::{Backend, count, weights};
@@ -210,12 +211,13 @@ impl Phase2 {
 
     fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
         let table = read_items(context)?;
-        let language = Llama::load(device, &context.input("language_model")?.folder)?;
+        let language = LanguageModel::load(device, &context.input("language_model")?.folder)?;
         let (mut adapter, equal_size) = self.make_adapter(device, context, &table, &language)?;
         adapter.scale_output_to(device, &table, language.embedding_rms())?;
 
         let tokenizer = read_tokenizer(context)?;
-        let sequencer = Sequencer::new(&tokenizer, adapter.soft_tokens(), table.count);
+        let sequencer = Sequencer::new(&tokenizer, adapter.soft_tokens(), table.count)
+            .apart(language.reads_prompts_apart());
         let examples = read_examples(context, "train.jsonl")?;
         let made = sequencer.training(&examples, self.max_tokens)?;
         let (training, held_out) = self.split(&examples, made.sequences, &made.examples);
@@ -228,8 +230,12 @@ impl Phase2 {
             self.max_tokens
         ))?;
         let longest = training.iter().map(|s| s.ids.len()).max().unwrap_or(0);
-        let seen = language.config().max_position_embeddings;
-        if longest > seen {
+        if let Some(limit) = language.limit().filter(|&limit| longest > limit) {
+            return Err(StageError::message(format!(
+                "the longest example has {longest} tokens, but the language model reads {limit} at most: set `max_tokens` to {limit}"
+            )));
+        }
+        if let Some(seen) = language.context().filter(|&seen| longest > seen) {
             context.progress.warn(&format!(
                 "the longest example has {longest} tokens, but the language model was trained on {seen}"
             ))?;
@@ -276,10 +282,10 @@ impl Phase2 {
         device: &D,
         context: &StageContext<'_>,
         table: &TokenTable,
-        language: &Llama<D>,
+        language: &LanguageModel<D>,
     ) -> Result<(Adapter<D>, Option<usize>), StageError> {
         let seed = context.seed.child("adapter");
-        let d_language = language.config().hidden_size;
+        let d_language = language.width();
         let qformer = context.optional("qformer");
         let with = |network| AdapterConfig {
             network,

@@ -282,7 +282,8 @@ fn the_real_smollm2_gives_the_numbers_and_the_text_of_transformers() {
     let g = Graph::inference(&Cpu::default());
     let prompt = &expected.tokens[0];
     let embeddings = model.embed(&g, prompt).expect("works");
-    let (hidden, mut cache) = model
+    let hidden = model.hidden(&g, &embeddings, 1).expect("works");
+    let (_, mut cache) = model
         .prefill(&g, &embeddings, &[prompt.len()])
         .expect("works");
     compare(

@@ -144,7 +144,7 @@ def llamas():
 
 
 def gpt2():
-    config = GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=4, n_positions=16)
+    config = GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=4, n_positions=128, bos_token_id=1, eos_token_id=1)
     # The first checkpoints have no `transformer.` before the names.
     rename = lambda name: name.removeprefix("transformer.")
     decoder("gpt2", randomise(GPT2LMHeadModel(config), 4), drop=("lm_head.weight",), rename=rename)

@@ -21,7 +21,7 @@ pub struct Greedy {
 
 /// Continues every prompt with the most likely token, again and again; ties go to the smaller id.
 ///
-/// Returns for each prompt, in the order given, the new tokens without `<eos>`. Prompts of similar length run together, padded on
+/// Returns for each prompt, in the order given, the new tokens without `<eos>`; a text also ends where the model has no more positions. Prompts of similar length run together, padded on
 /// the right; each row has its own positions and sees its own keys only, so its text depends on its prompt alone, up to the
 /// rounding of matrix products of another size.
 pub fn greedy<D: Backend>(
@@ -64,8 +64,9 @@ fn continue_batch<D: Backend>(
     let g = Graph::inference(device);
     let batch = Batch::new(prompts, model.adapter.soft_tokens());
     let embeddings = model.embed(&g, table, &batch)?;
-    let (mut hidden, mut cache) = model.language.prefill(&g, &embeddings, &batch.lengths)?;
-    // Row r of `hidden` and of the cache belongs to prompt `running[r]`.
+    let (mut hidden, mut writing) = model.language.start(&g, &embeddings, &batch.lengths)?;
+    let limit = model.language.limit().unwrap_or(usize::MAX);
+    // Row r of `hidden` and of what is being written belongs to prompt `running[r]`.
     let mut running: Vec<usize> = (0..prompts.len()).collect();
     D::together(prompts.len(), || {
         loop {
@@ -76,7 +77,8 @@ fn continue_batch<D: Backend>(
                     continue;
                 }
                 texts[prompt].push(token);
-                if texts[prompt].len() < settings.max_new_tokens {
+                let written = texts[prompt].len();
+                if written < settings.max_new_tokens && batch.lengths[prompt] + written <= limit {
                     kept.push(row);
                 }
             }
@@ -85,11 +87,10 @@ fn continue_batch<D: Backend>(
             }
             let tokens: Vec<u32> = kept.iter().map(|&row| next[row]).collect();
             if kept.len() < running.len() {
-                cache.keep(&g, &kept)?;
+                writing.keep(&g, &kept)?;
                 running = kept.iter().map(|&row| running[row]).collect();
             }
-            let embeddings = model.language.embed(&g, &tokens)?;
-            hidden = model.language.step(&g, &embeddings, &mut cache)?;
+            hidden = model.language.step(&g, &tokens, &mut writing)?;
         }
     })
 }

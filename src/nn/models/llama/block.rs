@@ -1,9 +1,9 @@
 //! One block of the decoder: attention and SwiGLU, each after an RMS norm and inside a residual.
 
 use super::LlamaConfig;
-use super::cache::LayerCache;
 use crate::module;
 use crate::nn::layers::{Linear, RmsNorm};
+use crate::nn::models::cache::LayerCache;
 use crate::nn::ops::{self, AttentionShape, Mask};
 use crate::nn::{Backend, Graph, Matrix, NnError};
 use crate::seed::Seed;

@@ -6,21 +6,21 @@
 //! others publish: folders and GGUF files of Llama, SmolLM2, TinyLlama, Mistral and Qwen2.
 
 mod block;
-mod cache;
 mod config;
 mod corpus;
 mod open;
 mod pretrain;
 mod rope;
 
+pub use super::cache::Cache;
 pub use block::Block;
-pub use cache::Cache;
 pub use config::LlamaConfig;
 pub use corpus::{Corpus, unit_hash};
 pub use open::MODEL_TYPES;
 pub use pretrain::Pretraining;
 
 use self::block::{OneRow, Window};
+use super::cache::last_rows;
 use crate::formats::json;
 use crate::nn::layers::{Embedding, RmsNorm};
 use crate::nn::ops::{self, Mask, MaskKind};
@@ -138,15 +138,8 @@ impl<D: Backend> Llama<D> {
     ) -> Result<(Matrix<D>, Cache<D>), NnError> {
         let mut cache = Cache::new(self.layers.len(), lengths.len());
         let batch = lengths.len();
-        let width = embeddings.rows() / batch.max(1);
-        if lengths.iter().any(|&length| length == 0 || length > width) {
-            return Err(NnError::shape(
-                "prefill",
-                format!("the lengths are {lengths:?}, but must be from 1 to {width}"),
-            ));
-        }
         let last = OneRow {
-            rows: (0..batch).map(|b| b * width + lengths[b] - 1).collect(),
+            rows: last_rows(embeddings, lengths)?,
             positions: lengths.iter().map(|&n| n as u32 - 1).collect(),
             mask: Mask {
                 lengths: Some(lengths.to_vec()),
