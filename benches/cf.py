@@ -41,7 +41,7 @@ THREADS = 2
 ALPHA0 = 0.1
 LAMBDA = 3.0
 EPOCHS = 15
-BLOCK = 32
+BLOCK = 16
 
 # implicit asks for this: its own threads and those of the BLAS get in one another's way.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"

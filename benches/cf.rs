@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo build --release --bench cf        # benches/cf.py does this and finds the program
-//! cf pairs=FILE users=N items=N [solver=exact|subspace] [block=32] [factors=64] [epochs=15] [regularization=0.007]
+//! cf pairs=FILE users=N items=N [solver=exact|subspace] [block=16] [factors=64] [epochs=15] [regularization=0.007]
 //!    [nu=1] [alpha0=0.3] [init_std=0.1] [seed=1] [threads=2] [out=FACTORS.safetensors]
 //! ```
 //!
@@ -71,7 +71,7 @@ fn main() -> Outcome<()> {
     let threads = take(&mut words, "threads", 2)?;
     let seed = Seed::new(take(&mut words, "seed", 1)?);
     let out = words.remove("out");
-    let block = take(&mut words, "block", 32)?;
+    let block = take(&mut words, "block", 16)?;
     let config = IalsConfig {
         solver: match words.remove("solver").as_deref() {
             None | Some("exact") => Solver::Exact,

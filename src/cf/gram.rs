@@ -1,6 +1,6 @@
 //! Gramians: `XᵀX` of all rows of a side, whole or some of its rows.
 
-use super::tiles::{Lane, Panels, SIDE, Tile, add_outer, n_lanes, n_tiles, product};
+use super::tiles::{Lane, Panels, SIDE, Tile, add_outer, n_lanes, n_tiles};
 use crate::formats::tensors::Array;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -97,14 +97,46 @@ impl Gram {
     /// Sums `x xᵀ` over all rows. Blocks of 128 rows are summed in `f32`, blocks in `f64`, both in the order of the rows,
     /// so the result does not depend on the number of threads.
     pub fn of(rows: &Rows) -> Self {
+        let lanes = rows.lanes;
+        let add = |panels: &Panels, tiles: &mut [Tile]| add_outer(panels, 0..lanes, tiles);
         Self {
-            tiles: sum_blocks(rows, n_tiles(rows.lanes), add_outer),
+            tiles: sum_blocks(rows, n_tiles(lanes), add),
         }
     }
 
     /// Returns the Gramian times `factor`, rounded to `f32`.
     pub fn scaled(&self, factor: f64) -> Vec<Tile> {
-        scaled(&self.tiles, factor)
+        let mut scaled = vec![[[0.0; SIDE]; SIDE]; self.tiles.len()];
+        let from = self.tiles.as_flattened().as_flattened();
+        let to = scaled.as_flattened_mut().as_flattened_mut();
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = (from * factor) as f32;
+        }
+        scaled
+    }
+
+    /// Returns the rows of the lanes `block`, with all columns, times `factor`, rounded to `f32`.
+    pub fn strip(&self, lanes: usize, block: Range<usize>, factor: f64) -> Strip {
+        let mut tiles = Vec::with_capacity(block.len() * lanes);
+        for p in block.clone() {
+            for q in 0..lanes {
+                // Only the lower triangle is filled; the rest is its mirror image.
+                let place = n_tiles(p.max(q)) + p.min(q);
+                let from = &self.tiles[place];
+                tiles.push(std::array::from_fn(|c| {
+                    std::array::from_fn(|r| {
+                        let below = q < p || (q == p && c <= r);
+                        let value = if below { from[c][r] } else { from[r][c] };
+                        (value * factor) as f32
+                    })
+                }));
+            }
+        }
+        Strip {
+            lanes,
+            block,
+            tiles,
+        }
     }
 
     /// Returns the sum over all places of the product of two Gramians: `sum over u and i of <w_u, h_i>²`.
@@ -144,23 +176,6 @@ pub struct Strip {
 }
 
 impl Strip {
-    /// Sums `x[block] xᵀ` over all rows as [`Gram::of`] does, and returns it times `factor`, rounded to `f32`.
-    pub fn of(rows: &Rows, block: Range<usize>, factor: f64) -> Self {
-        let lanes = rows.lanes;
-        let sum = sum_blocks(rows, block.len() * lanes, |panels, tiles| {
-            for (tiles, p) in tiles.chunks_exact_mut(lanes).zip(block.clone()) {
-                for (q, tile) in tiles.iter_mut().enumerate() {
-                    *tile = product(panels.lane(q), panels.lane(p));
-                }
-            }
-        });
-        Self {
-            lanes,
-            tiles: scaled(&sum, factor),
-            block,
-        }
-    }
-
     /// The rows as tiles: `[block, lanes]`.
     fn rows(&self) -> impl Iterator<Item = &[Tile]> {
         self.tiles.chunks_exact(self.lanes)
@@ -234,16 +249,6 @@ fn sum_blocks(
         }
     }
     tiles
-}
-
-fn scaled(tiles: &[WideTile], factor: f64) -> Vec<Tile> {
-    let mut scaled = vec![[[0.0; SIDE]; SIDE]; tiles.len()];
-    let from = tiles.as_flattened().as_flattened();
-    let to = scaled.as_flattened_mut().as_flattened_mut();
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = (from * factor) as f32;
-    }
-    scaled
 }
 
 fn flat_mut(tiles: &mut [WideTile]) -> impl Iterator<Item = &mut f64> {

@@ -6,6 +6,8 @@
 //! tile row, read one after another, are the columns of that row of the triangle: the products of the factorisation
 //! and of a rank update are one and the same loop ([`product`]).
 
+use std::ops::Range;
+
 /// The side of a tile: two 8-lane registers.
 pub const SIDE: usize = 16;
 
@@ -127,19 +129,14 @@ impl Panels {
     pub fn lane(&self, lane: usize) -> &[Lane] {
         &self.data[lane * Self::STRIDE..][..self.n]
     }
-
-    /// The lanes of a vector.
-    pub fn lanes(&self) -> usize {
-        self.data.len() / Self::STRIDE
-    }
 }
 
-/// Adds `sum over k of x_k x_kᵀ` to a lower triangle of tiles, [`n_tiles`] of the number of lanes. Above the diagonal of
-/// the matrix the tiles on it are left undefined.
-pub fn add_outer(panels: &Panels, tiles: &mut [Tile]) {
+/// Adds `sum over k of x_k x_kᵀ`, with `x_k` the given lanes of a vector, to a lower triangle of tiles, [`n_tiles`] of their
+/// number. Above the diagonal of the matrix the tiles on it are left undefined.
+pub fn add_outer(panels: &Panels, lanes: Range<usize>, tiles: &mut [Tile]) {
     let mut place = 0;
-    for p in 0..panels.lanes() {
-        for q in 0..=p {
+    for p in lanes.clone() {
+        for q in lanes.start..=p {
             let update = if q < p {
                 product(panels.lane(q), panels.lane(p))
             } else {
@@ -149,6 +146,76 @@ pub fn add_outer(panels: &Panels, tiles: &mut [Tile]) {
             place += 1;
         }
     }
+}
+
+/// Adds to `sums[k]` the inner product of `vector` with the given lanes of vector k.
+pub fn add_products(panels: &Panels, lanes: Range<usize>, vector: &[Lane], sums: &mut [f32]) {
+    for (group, sums) in sums.chunks_mut(HALF).enumerate() {
+        // Eight vectors at a time: as many accumulators hide the latency of a fused multiply-add. What a last group reads
+        // past the end is left from before and is thrown away.
+        let mut totals = [[0.0_f32; HALF]; HALF];
+        for (lane, factors) in lanes.clone().zip(vector) {
+            let values = &panels.data[lane * Panels::STRIDE + group * HALF..][..HALF];
+            let (factors, _) = factors.as_chunks::<HALF>();
+            for (total, values) in totals.iter_mut().zip(values) {
+                let (values, _) = values.as_chunks::<HALF>();
+                for (values, factors) in values.iter().zip(factors) {
+                    for ((total, x), factor) in total.iter_mut().zip(values).zip(factors) {
+                        *total = factor.mul_add(*x, *total);
+                    }
+                }
+            }
+        }
+        for (sum, total) in sums.iter_mut().zip(sums_of(&totals)) {
+            *sum += total;
+        }
+    }
+}
+
+/// Returns the sum of each of eight registers: a tree in which every step adds whole registers.
+#[inline]
+fn sums_of(x: &[[f32; HALF]; HALF]) -> [f32; HALF] {
+    let halves = |a: &[f32; 8], b: &[f32; 8]| {
+        let low = [a[0], b[0], a[1], b[1], a[4], b[4], a[5], b[5]];
+        let high = [a[2], b[2], a[3], b[3], a[6], b[6], a[7], b[7]];
+        sum_of(&low, &high)
+    };
+    let quarters = |a: &[f32; 8], b: &[f32; 8]| {
+        let low = [a[0], a[1], b[0], b[1], a[4], a[5], b[4], b[5]];
+        let high = [a[2], a[3], b[2], b[3], a[6], a[7], b[6], b[7]];
+        sum_of(&low, &high)
+    };
+    let a = quarters(&halves(&x[0], &x[1]), &halves(&x[2], &x[3]));
+    let b = quarters(&halves(&x[4], &x[5]), &halves(&x[6], &x[7]));
+    let low = [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]];
+    let high = [a[4], a[5], a[6], a[7], b[4], b[5], b[6], b[7]];
+    sum_of(&low, &high)
+}
+
+#[inline]
+fn sum_of(a: &[f32; HALF], b: &[f32; HALF]) -> [f32; HALF] {
+    std::array::from_fn(|r| a[r] + b[r])
+}
+
+/// Returns the sum of the lanes, each times its factor. Four sums, as one would wait for each fused multiply-add.
+#[inline(never)]
+pub fn weighted_sum(lanes: &[Lane], factors: &[f32]) -> Lane {
+    let mut sums = [[0.0_f32; SIDE]; 4];
+    let (groups, rest) = lanes.as_chunks::<4>();
+    let (group_factors, rest_factors) = factors.as_chunks::<4>();
+    for (group, factors) in groups.iter().zip(group_factors) {
+        for ((sum, lane), factor) in sums.iter_mut().zip(group).zip(factors) {
+            for (total, x) in sum.iter_mut().zip(lane) {
+                *total = factor.mul_add(*x, *total);
+            }
+        }
+    }
+    for (lane, factor) in rest.iter().zip(rest_factors) {
+        for (total, x) in sums[0].iter_mut().zip(lane) {
+            *total = factor.mul_add(*x, *total);
+        }
+    }
+    std::array::from_fn(|r| (sums[0][r] + sums[1][r]) + (sums[2][r] + sums[3][r]))
 }
 
 /// Adds the lanes of one vector or tile to another's.
@@ -221,9 +288,21 @@ fn factorize_tile(tile: &mut Tile, inverse: &mut Lane) -> Result<(), NotPositive
             *value = if r < c { 0.0 } else { *value * inverse[c] };
         }
         tile[c] = column;
-        for (next, target) in tile.iter_mut().enumerate().skip(c + 1) {
+        let (left, right) = tile.split_at_mut(HALF);
+        for (next, target) in left.iter_mut().enumerate().skip(c + 1) {
             let factor = -column[next];
             for (value, x) in target.iter_mut().zip(&column) {
+                *value = factor.mul_add(*x, *value);
+            }
+        }
+        // The right columns are above the diagonal in their first half: nothing reads them there.
+        for (next, target) in right
+            .iter_mut()
+            .enumerate()
+            .skip((c + 1).saturating_sub(HALF))
+        {
+            let factor = -column[HALF + next];
+            for (value, x) in target[HALF..].iter_mut().zip(&column[HALF..]) {
                 *value = factor.mul_add(*x, *value);
             }
         }
@@ -359,6 +438,44 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn products_and_weighted_sums_are_those_of_the_vectors_there_are() {
+        let mut rng = Seed::new(4).rng();
+        let width = 40;
+        let mut panels = Panels::new(n_lanes(width));
+        // Fewer vectors each time: what is left behind them must not be seen.
+        for n in [Panels::MOST, 17, 8, 3] {
+            let rows: Vec<Vec<f32>> = (0..n)
+                .map(|_| (0..width).map(|_| rng.gen_range(-1.0..1.0)).collect())
+                .collect();
+            panels.clear();
+            for row in &rows {
+                panels.push(&padded(row));
+            }
+            // The last two lanes: columns 16 to 39.
+            let vector: Vec<f32> = (16..width).map(|_| rng.gen_range(-1.0..1.0)).collect();
+            let mut sums = vec![1.0; n];
+            add_products(&panels, 1..3, &padded(&vector), &mut sums);
+            for (row, sum) in rows.iter().zip(&sums) {
+                let product: f32 = row[16..].iter().zip(&vector).map(|(a, b)| a * b).sum();
+                assert!(
+                    (1.0 + product - sum).abs() < 1e-5,
+                    "{n}: {product} and {sum}"
+                );
+            }
+            let weighted = weighted_sum(panels.lane(1), &sums);
+            for (column, value) in weighted.iter().enumerate() {
+                let naive: f32 = rows
+                    .iter()
+                    .zip(&sums)
+                    .map(|(row, x)| row[16 + column] * x)
+                    .sum();
+                // Up to 128 numbers of about 1.
+                assert!((naive - value).abs() < 1e-4, "{n}: {naive} and {value}");
+            }
+        }
+    }
+
+    #[test]
     fn solves_agree_with_gaussian_elimination() {
         let mut rng = Seed::new(1).rng();
         for (width, n) in [(1, 3), (5, 2), (16, 40), (17, 9), (64, 100), (70, 30)] {
@@ -374,7 +491,7 @@ pub(crate) mod tests {
             for row in &rows {
                 panels.push(&padded(row));
             }
-            add_outer(&panels, &mut tiles);
+            add_outer(&panels, 0..lanes, &mut tiles);
             add_diagonal(&mut tiles, width, ridge);
             let mut inverse = vec![[0.0; SIDE]; lanes];
             factorize(&mut tiles, &mut inverse).unwrap();

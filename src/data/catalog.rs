@@ -5,6 +5,7 @@ use crate::formats::json;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A film as its source tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,22 +88,32 @@ impl Catalog {
     pub fn new(raw: RawCatalog, filter: Filter) -> Result<Self, DataError> {
         let read = raw.ratings.len();
         let mut ratings = raw.ratings;
-        ratings.retain(|rating| rating.rating >= filter.min_rating);
+        let counts = |rating: &RawRating| rating.rating >= filter.min_rating;
+        if !ratings.par_iter().all(counts) {
+            ratings.retain(counts);
+        }
         let rated = ratings.len();
+        sort(&mut ratings);
 
-        let all_users = Ids::new(ratings.iter().map(|rating| rating.user));
-        let all_films = Ids::new(ratings.iter().map(|rating| rating.film));
-        let users: Vec<u32> = all_users.dense(ratings.par_iter().map(|rating| rating.user));
-        let films: Vec<u32> = all_films.dense(ratings.par_iter().map(|rating| rating.film));
+        let mut users = Ids::of(&ratings, |rating| rating.user);
+        let mut films = Ids::of(&ratings, |rating| rating.film);
+        let mut user_column = users.dense(&ratings, |rating| rating.user);
+        let mut item_column = films.dense(&ratings, |rating| rating.film);
         let kept = k_core(
-            &users,
-            &films,
-            all_users.raw.len(),
-            all_films.raw.len(),
+            &user_column,
+            &item_column,
+            users.raw.len(),
+            films.raw.len(),
             filter.min_interactions,
         );
-        let mut kept = kept.iter();
-        ratings.retain(|_| kept.next().is_some_and(|kept| *kept));
+        if !kept.par_iter().all(|kept| *kept) {
+            let mut kept = kept.iter();
+            ratings.retain(|_| kept.next().is_some_and(|kept| *kept));
+            users = Ids::of(&ratings, |rating| rating.user);
+            films = Ids::of(&ratings, |rating| rating.film);
+            user_column = users.dense(&ratings, |rating| rating.user);
+            item_column = films.dense(&ratings, |rating| rating.film);
+        }
         if ratings.is_empty() {
             return Err(DataError::Empty {
                 read,
@@ -111,17 +122,13 @@ impl Catalog {
                 min_interactions: filter.min_interactions,
             });
         }
-
-        let users = Ids::new(ratings.iter().map(|rating| rating.user));
-        let films = Ids::new(ratings.iter().map(|rating| rating.film));
-        // Stable: ratings of one user at one second stay in the order of the file.
-        ratings.par_sort_by_key(|rating| (rating.user, rating.timestamp));
         let interactions = Interactions {
-            users: users.dense(ratings.par_iter().map(|rating| rating.user)),
-            items: films.dense(ratings.par_iter().map(|rating| rating.film)),
-            ratings: ratings.iter().map(|rating| rating.rating).collect(),
-            timestamps: ratings.iter().map(|rating| rating.timestamp).collect(),
+            users: user_column,
+            items: item_column,
+            ratings: ratings.par_iter().map(|rating| rating.rating).collect(),
+            timestamps: ratings.par_iter().map(|rating| rating.timestamp).collect(),
         };
+        drop(ratings);
         let (user_names, item_names) = match raw.names {
             Some(names) => (Some(names.users), Some(names.items)),
             None => (None, None),
@@ -218,6 +225,18 @@ impl Catalog {
     }
 }
 
+/// Sorts by user and time. Stable: ratings of one user at one second stay in the order of the file.
+///
+/// Most files are sorted by user, and a user's ratings fit the cache.
+fn sort(ratings: &mut [RawRating]) {
+    if !ratings.is_sorted_by_key(|rating| rating.user) {
+        ratings.par_sort_by_key(|rating| rating.user);
+    }
+    ratings
+        .par_chunk_by_mut(|a, b| a.user == b.user)
+        .for_each(|run| run.sort_by_key(|rating| rating.timestamp));
+}
+
 /// The distinct raw ids, ascending; a dense id is a position in it.
 struct Ids {
     raw: Vec<u32>,
@@ -230,10 +249,11 @@ impl Ids {
     /// Greatest raw id that a table may have.
     const GREATEST: u32 = 1 << 24;
 
-    fn new(ids: impl Iterator<Item = u32> + Clone) -> Self {
-        let greatest = ids.clone().max().unwrap_or(0);
+    /// The ids that `id` finds in the rows.
+    fn of<T: Sync>(rows: &[T], id: impl Fn(&T) -> u32 + Sync) -> Self {
+        let greatest = rows.par_iter().map(&id).max().unwrap_or(0);
         if greatest > Self::GREATEST {
-            let mut raw: Vec<u32> = ids.collect();
+            let mut raw: Vec<u32> = rows.par_iter().map(&id).collect();
             raw.par_sort_unstable();
             raw.dedup();
             return Self {
@@ -241,19 +261,29 @@ impl Ids {
                 table: Vec::new(),
             };
         }
-        let mut table = vec![0; greatest as usize + 1];
-        for id in ids {
-            table[id as usize] = 1;
-        }
+        let mut seen = Vec::new();
+        seen.resize_with(greatest as usize + 1, AtomicBool::default);
+        rows.par_iter().for_each(|row| {
+            let seen = &seen[id(row) as usize];
+            // Looking first: a line of the cache that all only read is nobody's alone.
+            if !seen.load(Relaxed) {
+                seen.store(true, Relaxed);
+            }
+        });
+        let mut table = vec![0; seen.len()];
         let mut raw = Vec::new();
-        for (id, dense) in table.iter_mut().enumerate().filter(|(_, seen)| **seen == 1) {
-            *dense = raw.len() as u32;
-            raw.push(id as u32);
+        for (id, seen) in seen.into_iter().enumerate() {
+            if seen.into_inner() {
+                table[id] = raw.len() as u32;
+                raw.push(id as u32);
+            }
         }
         Self { raw, table }
     }
 
-    fn dense(&self, ids: impl IndexedParallelIterator<Item = u32>) -> Vec<u32> {
+    /// The dense id of each row.
+    fn dense<T: Sync>(&self, rows: &[T], id: impl Fn(&T) -> u32 + Sync) -> Vec<u32> {
+        let ids = rows.par_iter().map(&id);
         if self.table.is_empty() {
             return ids
                 .map(|id| self.raw.partition_point(|&known| known < id) as u32)
@@ -325,7 +355,7 @@ mod tests {
     fn dense_ids_are_the_same_with_and_without_a_table() {
         let small = [7, 3, 3, 900_000, 0];
         let large = small.map(|id: u32| if id == 0 { 0 } else { id + Ids::GREATEST });
-        let dense = |ids: [u32; 5]| Ids::new(ids.into_iter()).dense(ids.into_par_iter());
+        let dense = |ids: [u32; 5]| Ids::of(&ids, |&id| id).dense(&ids, |&id| id);
         assert_eq!(dense(small), [2, 1, 1, 3, 0]);
         assert_eq!(dense(large), [2, 1, 1, 3, 0]);
         assert_eq!(dense([0; 5]), [0; 5]);

@@ -40,14 +40,13 @@ impl Interactions {
         self.timestamps.push(timestamp);
     }
 
-    /// Adds number `index` of `other` at the end.
-    pub(super) fn push_from(&mut self, other: &Self, index: usize) {
-        self.push(
-            other.users[index],
-            other.items[index],
-            other.ratings[index],
-            other.timestamps[index],
-        );
+    /// Adds some of `other` at the end.
+    pub(super) fn extend_from(&mut self, other: &Self, range: Range<usize>) {
+        self.users.extend_from_slice(&other.users[range.clone()]);
+        self.items.extend_from_slice(&other.items[range.clone()]);
+        self.ratings
+            .extend_from_slice(&other.ratings[range.clone()]);
+        self.timestamps.extend_from_slice(&other.timestamps[range]);
     }
 
     /// One past the greatest user id: the number of users where every user has an interaction.
@@ -73,10 +72,10 @@ impl Interactions {
     /// Writes a Parquet file with the columns `user`, `item`, `rating`, `timestamp`.
     pub fn write(&self, path: &Path) -> Result<(), DataError> {
         Table::default()
-            .with("user", self.users.clone())
-            .with("item", self.items.clone())
-            .with("rating", self.ratings.clone())
-            .with("timestamp", self.timestamps.clone())
+            .with("user", &self.users)
+            .with("item", &self.items)
+            .with("rating", &self.ratings)
+            .with("timestamp", &self.timestamps)
             .write(path)
     }
 

@@ -1,7 +1,7 @@
 //! The k-core of the graph of users and items.
 
 /// Marks the interactions that are in the `k`-core: those left when users and items with fewer than `k`
-/// interactions are removed, all at once, again and again until nothing changes.
+/// interactions are removed, again and again until nothing changes.
 ///
 /// The result does not depend on the order of removal: the k-core is unique. `k` of 0 or 1 keeps everything.
 ///
@@ -12,16 +12,24 @@
 /// Source: the 5-core filter of `OpenP5` (Xu et al. 2023, arXiv 2306.11134), as in S3-Rec's `data_process.py`.
 pub fn k_core(users: &[u32], items: &[u32], n_users: usize, n_items: usize, k: u32) -> Vec<bool> {
     let mut kept = vec![true; users.len()];
+    let mut of_user = vec![0u32; n_users];
+    let mut of_item = vec![0u32; n_items];
+    for (&user, &item) in users.iter().zip(items) {
+        of_user[user as usize] += 1;
+        of_item[item as usize] += 1;
+    }
+    let few = |&count: &u32| count > 0 && count < k;
+    if !of_user.iter().any(few) && !of_item.iter().any(few) {
+        return kept;
+    }
     loop {
-        let mut of_user = vec![0u32; n_users];
-        let mut of_item = vec![0u32; n_items];
-        for (index, _) in kept.iter().enumerate().filter(|(_, kept)| **kept) {
-            of_user[users[index] as usize] += 1;
-            of_item[items[index] as usize] += 1;
-        }
         let mut removed = false;
         for (index, kept) in kept.iter_mut().enumerate().filter(|(_, kept)| **kept) {
-            if of_user[users[index] as usize] < k || of_item[items[index] as usize] < k {
+            let (user, item) = (users[index] as usize, items[index] as usize);
+            // The counts fall at once, not after the pass: fewer passes to the same core.
+            if of_user[user] < k || of_item[item] < k {
+                of_user[user] -= 1;
+                of_item[item] -= 1;
                 *kept = false;
                 removed = true;
             }

@@ -32,12 +32,10 @@ impl Split {
         for (_, run) in all.by_user() {
             let held = if run.len() < LEAST_TO_SPLIT { 0 } else { 2 };
             let cut = run.end - held;
-            for index in run.start..cut {
-                split.train.push_from(all, index);
-            }
+            split.train.extend_from(all, run.start..cut);
             if held == 2 {
-                split.validation.push_from(all, cut);
-                split.test.push_from(all, cut + 1);
+                split.validation.extend_from(all, cut..cut + 1);
+                split.test.extend_from(all, cut + 1..cut + 2);
             }
         }
         split

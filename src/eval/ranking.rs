@@ -121,9 +121,9 @@ impl Ranks {
     /// Writes a Parquet file with the columns `user`, `item`, `rank`.
     pub fn write(&self, path: &Path) -> Result<(), DataError> {
         Table::default()
-            .with("user", self.users.clone())
-            .with("item", self.targets.clone())
-            .with("rank", self.ranks.clone())
+            .with("user", &self.users)
+            .with("item", &self.targets)
+            .with("rank", &self.ranks)
             .write(path)
     }
 

@@ -111,9 +111,9 @@ impl PairSet {
     /// Writes a Parquet file with the columns `left`, `right`, `held_out`.
     pub fn write(self, path: &Path) -> Result<(), DataError> {
         Table::default()
-            .with("left", self.left)
-            .with("right", self.right)
-            .with("held_out", self.held_out)
+            .with("left", &self.left)
+            .with("right", &self.right)
+            .with("held_out", &self.held_out)
             .write(path)
     }
 

@@ -99,9 +99,9 @@ impl Knn {
             .flat_map(|(ends, item)| std::iter::repeat_n(item, ends[1] - ends[0]))
             .collect();
         Table::default()
-            .with("item", items)
-            .with("neighbour", self.neighbours.clone())
-            .with("similarity", self.similarities.clone())
+            .with("item", &items)
+            .with("neighbour", &self.neighbours)
+            .with("similarity", &self.similarities)
             .write(&folder.join("neighbours.parquet"))?;
         let file = ConfigFile {
             items: self.n_items(),
@@ -311,9 +311,9 @@ mod tests {
             .save(folder.path())
             .unwrap();
         Table::default()
-            .with("item", vec![9_u32])
-            .with("neighbour", vec![0_u32])
-            .with("similarity", vec![0.5_f32])
+            .with("item", &[9_u32])
+            .with("neighbour", &[0_u32])
+            .with("similarity", &[0.5_f32])
             .write(&folder.path().join("neighbours.parquet"))
             .unwrap();
         let error = Knn::load(folder.path()).unwrap_err().to_string();

@@ -38,9 +38,10 @@ impl Popularity {
 
     /// Writes `scorer.json` and `popularity.parquet` (`item`, `count`).
     pub fn save(&self, folder: &Path) -> Result<(), RecommendError> {
+        let items: Vec<u32> = (0..self.counts.len() as u32).collect();
         Table::default()
-            .with("item", (0..self.counts.len() as u32).collect())
-            .with("count", self.counts.clone())
+            .with("item", &items)
+            .with("count", &self.counts)
             .write(&folder.join("popularity.parquet"))?;
         write_label(folder, Method::Popularity)
     }

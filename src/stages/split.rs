@@ -6,7 +6,7 @@ use crate::data::Interactions;
 use crate::formats::json;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// `split` has no parameters: leave-one-out as in OpenP5. A user with fewer than three interactions is in train only.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -30,12 +30,15 @@ impl Stage for Split {
         let all = Interactions::read(&context.input("catalog")?.file("interactions.parquet"))?;
         let split = data::Split::leave_one_out(&all);
         split.write(&context.output)?;
-        let trained: BTreeSet<u32> = split.train.items.iter().copied().collect();
+        let mut trained = vec![false; split.n_items()];
+        for &item in &split.train.items {
+            trained[item as usize] = true;
+        }
         let strangers = split
             .test
             .items
             .iter()
-            .filter(|item| !trained.contains(item));
+            .filter(|item| !trained[**item as usize]);
         json::write(
             &context.out("summary.json"),
             &BTreeMap::from([
@@ -44,7 +47,7 @@ impl Stage for Split {
                 ("train", split.train.len()),
                 ("validation", split.validation.len()),
                 ("test", split.test.len()),
-                ("train_items", trained.len()),
+                ("train_items", trained.iter().filter(|seen| **seen).count()),
                 ("test_items_not_in_train", strangers.count()),
             ]),
         )?;

@@ -1,7 +1,6 @@
 //! The exact solver: each row's normal equations by Cholesky.
 
-use super::subspace::Side;
-use super::{IalsConfig, solve_rows};
+use super::{IalsConfig, Side, solve_rows};
 use crate::cf::CfError;
 use crate::cf::gram::{Gram, Rows};
 use crate::cf::tiles::{self, Lane, NotPositiveDefinite, Panels, SIDE, Tile, n_tiles};
@@ -35,7 +34,8 @@ pub(super) fn solve_side(
         let history = side.histories.row(index);
         solve_row(history, others, &base, lambda, workspace, row)
     };
-    solve_rows(side, others.len(), config, solved, workspace, solve)
+    solve_rows(side, others.len(), config, solved, workspace, solve)?;
+    Ok(())
 }
 
 /// Solves one row's normal equations into `row`.
@@ -65,7 +65,7 @@ fn solve_row(
             tiles::add(sums, vector);
         }
         tiles::add(row, sums);
-        tiles::add_outer(panels, tiles);
+        tiles::add_outer(panels, 0..others.lanes(), tiles);
     }
     tiles::add_diagonal(tiles, others.width(), lambda);
     tiles::factorize(tiles, inverse_diagonal)?;

@@ -18,8 +18,8 @@
 //! ```
 //!
 //! and likewise for items. An epoch of [`Solver::Exact`] solves all users, then all items; `HᵀH` is computed once per half
-//! epoch. That costs `|S| d² + (|U| + |I|) d³`; [`Solver::Subspace`] is iALS++, which improves a block of `b` columns at
-//! a time and costs `|S| d b + (|U| + |I|) (d² + d b²)`.
+//! epoch. That costs `|S| d² + (|U| + |I|) d³`; [`Solver::Subspace`] is iALS++, which improves a block of `b` columns of a
+//! row at a time and costs `|S| d b + (|U| + |I|) (d² + d b²)`.
 //!
 //! Differs from that program: rows without a history are zero from the start (it leaves their random start in, where it
 //! adds noise to the Gramians); a pair that occurs several times counts once.
@@ -38,7 +38,6 @@ use rand::Rng as _;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 use std::ops::Range;
-use subspace::{Residuals, Side};
 
 /// How iALS runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,7 +63,7 @@ pub struct IalsConfig {
 pub enum Solver {
     /// Each row's best vector, by Cholesky.
     Exact,
-    /// iALS++: for each block of columns a Newton step of all users, then of all items.
+    /// iALS++: for each row, a Newton step of each block of columns.
     Subspace {
         /// Columns of a block; a multiple of [`BLOCK_STEP`].
         block: usize,
@@ -99,74 +98,40 @@ pub fn fit(
     if interactions.n_entries() == 0 {
         return Err(CfError::Empty);
     }
-    let (by_item, places) = match config.solver {
-        Solver::Exact => (interactions.transpose(), None),
-        Solver::Subspace { .. } => {
-            let (by_item, places) = interactions.transpose_and_places();
-            (by_item, Some(places))
-        }
-    };
+    let by_item = interactions.transpose();
     let mut users = initial(interactions, config, seed.child("users"));
     let mut items = initial(&by_item, config, seed.child("items"));
     let mut grams = [Gram::of(&users), Gram::of(&items)];
-    let sides = [
-        Side {
-            name: "user",
-            histories: interactions,
-            places: None,
-        },
-        Side {
-            name: "item",
-            histories: &by_item,
-            places: places.as_deref(),
-        },
-    ];
-    // iALS++ keeps the residuals; the exact solver needs none.
+    let user = Side {
+        name: "user",
+        histories: interactions,
+    };
+    let item = Side {
+        name: "item",
+        histories: &by_item,
+    };
+    let blocks = match config.solver {
+        Solver::Exact => Vec::new(),
+        Solver::Subspace { block } => blocks(config.factors, block),
+    };
     let mut steps = 0;
-    let (residuals, blocks) = match config.solver {
-        Solver::Exact => (None, Vec::new()),
-        Solver::Subspace { block } => {
-            let residuals = Residuals::new(interactions, &users, &items);
-            (Some(residuals), blocks(config.factors, block))
-        }
-    };
-    let phase = match config.solver {
-        Solver::Exact => "half-epoch",
-        Solver::Subspace { .. } => "step",
-    };
-    let total = (2 * blocks.len().max(1) * config.epochs) as u64;
     let mut tick = || {
         steps += 1;
-        progress.tick(phase, steps, total)
+        progress.tick("half-epoch", steps, 2 * config.epochs as u64)
     };
 
-    let [user, item] = &sides;
     let mut objective = Vec::with_capacity(config.epochs + 1);
     for epoch in 0..=config.epochs {
-        match &residuals {
-            _ if epoch == 0 => {}
-            None => {
-                exact::solve_side(user, &items, &grams[1], config, &mut users)?;
-                grams[0] = Gram::of(&users);
-                tick()?;
-                exact::solve_side(item, &users, &grams[0], config, &mut items)?;
-                grams[1] = Gram::of(&items);
-                tick()?;
-            }
-            Some(residuals) => {
-                for lanes in &blocks {
-                    subspace::step_side(user, &items, lanes, residuals, config, &mut users)?;
-                    tick()?;
-                    subspace::step_side(item, &users, lanes, residuals, config, &mut items)?;
-                    tick()?;
-                }
-                grams = [Gram::of(&users), Gram::of(&items)];
-            }
+        let mut errors = None;
+        if epoch > 0 {
+            half(&user, &items, &grams[1], &blocks, config, &mut users)?;
+            grams[0] = Gram::of(&users);
+            tick()?;
+            errors = half(&item, &users, &grams[0], &blocks, config, &mut items)?;
+            grams[1] = Gram::of(&items);
+            tick()?;
         }
-        let observed = match &residuals {
-            None => observed_error(interactions, &users, &items),
-            Some(residuals) => residuals.sum_of_squares(),
-        };
+        let observed = errors.unwrap_or_else(|| observed_error(interactions, &users, &items));
         let value = observed
             + config.alpha0 * grams[0].inner(&grams[1])
             + penalty(interactions, &users, config)
@@ -184,6 +149,35 @@ pub fn fit(
         },
         objective,
     })
+}
+
+/// One side of the matrix.
+struct Side<'a> {
+    /// `user` or `item`.
+    name: &'static str,
+    /// Who chose what, by rows of this side.
+    histories: &'a Csr,
+}
+
+/// Improves every row of a side. Returns the first sum of `L` where the solver knows it.
+fn half(
+    side: &Side<'_>,
+    others: &Rows,
+    others_gram: &Gram,
+    blocks: &[Range<usize>],
+    config: &IalsConfig,
+    solved: &mut Rows,
+) -> Result<Option<f64>, CfError> {
+    match config.solver {
+        Solver::Exact => {
+            exact::solve_side(side, others, others_gram, config, solved)?;
+            Ok(None)
+        }
+        Solver::Subspace { .. } => {
+            let errors = subspace::sweep_side(side, others, others_gram, blocks, config, solved)?;
+            Ok(Some(errors.iter().sum()))
+        }
+    }
 }
 
 /// The lanes of each block of `block` columns; the last is narrower when `block` does not divide the width.
@@ -219,21 +213,22 @@ fn ridge(history: usize, others: usize, config: &IalsConfig) -> f64 {
 }
 
 /// Solves every row of one side that has a history, in parallel: `solve` gets the row's number, its regularisation and its
-/// vector. A row's result depends on nothing that another row's does.
-fn solve_rows<W>(
+/// vector. A row's result depends on nothing that another row's does. Returns what `solve` returned, in the order of the rows.
+fn solve_rows<W, T: Send>(
     side: &Side<'_>,
     others: usize,
     config: &IalsConfig,
     solved: &mut Rows,
     workspace: impl Fn() -> W + Sync + Send,
-    solve: impl Fn(usize, f32, &mut W, &mut [Lane]) -> Result<(), NotPositiveDefinite> + Sync + Send,
-) -> Result<(), CfError> {
+    solve: impl Fn(usize, f32, &mut W, &mut [Lane]) -> Result<T, NotPositiveDefinite> + Sync + Send,
+) -> Result<Vec<T>, CfError> {
     let lanes = solved.lanes();
-    let failures: Vec<Option<usize>> = solved
+    let tasks: Vec<Result<Vec<T>, usize>> = solved
         .lanes_mut()
         .par_chunks_mut(lanes * ROWS_A_TASK)
         .enumerate()
         .map_init(workspace, |workspace, (task, rows)| {
+            let mut results = Vec::new();
             for (place, row) in rows.chunks_exact_mut(lanes).enumerate() {
                 let index = task * ROWS_A_TASK + place;
                 let history = side.histories.row(index).len();
@@ -241,20 +236,19 @@ fn solve_rows<W>(
                     continue;
                 }
                 let lambda = ridge(history, others, config) as f32;
-                if solve(index, lambda, workspace, row).is_err() {
-                    return Some(index);
-                }
+                results.push(solve(index, lambda, workspace, row).map_err(|_| index)?);
             }
-            None
+            Ok(results)
         })
         .collect();
-    match failures.into_iter().flatten().next() {
-        Some(row) => Err(CfError::NotPositiveDefinite {
+    let mut results = Vec::new();
+    for task in tasks {
+        results.extend(task.map_err(|row| CfError::NotPositiveDefinite {
             side: side.name,
             row,
-        }),
-        None => Ok(()),
+        })?);
     }
+    Ok(results)
 }
 
 /// The first sum of `L`. One number a user, added in the order of the users.

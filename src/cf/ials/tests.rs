@@ -231,10 +231,13 @@ fn an_epoch_of_ials_plus_plus_agrees_with_dense_newton_steps() {
             let mut users = wide(&initial(&csr, &config, seed.child("users")).to_array());
             let mut items = wide(&initial(&by_item, &config, seed.child("items")).to_array());
             for _ in 0..config.epochs {
-                for start in (0..factors).step_by(block) {
-                    let block = start..factors.min(start + block);
-                    naive_step(&csr, &items, block.clone(), &config, &mut users);
-                    naive_step(&by_item, &users, block, &config, &mut items);
+                let blocks = || (0..factors).step_by(block);
+                let columns = |start| start..factors.min(start + block);
+                for start in blocks() {
+                    naive_step(&csr, &items, columns(start), &config, &mut users);
+                }
+                for start in blocks() {
+                    naive_step(&by_item, &users, columns(start), &config, &mut items);
                 }
             }
             for (ours, wanted) in [

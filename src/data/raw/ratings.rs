@@ -49,11 +49,13 @@ pub fn read(
         Ok(RawRating {
             user: lines::whole(user, layout.columns[0])?,
             film: lines::whole(film, layout.columns[1])?,
-            rating: lines::number(rating, layout.columns[2], lowest, 5.0)?,
+            rating: lines::number(rating, layout.columns[2], lowest, MOST)?,
             timestamp: lines::seconds(timestamp, layout.columns[3])?,
         })
     };
-    let read = lines::read(input, layout, reading, row)?;
+    let separator = layout.separator.as_bytes();
+    let quick = |text: &[u8]| quick(text, separator, lowest);
+    let read = lines::read_quickly(input, layout, reading, quick, row)?;
     let listed = FilmSet::new(films);
     let films_name = films_path.file_name().unwrap_or_default();
     check(
@@ -78,6 +80,43 @@ pub fn read(
         },
     )
 }
+
+/// Reads a line of two ids, a rating of one digit or two with a point between them, and a time, if that is what the text begins
+/// with; and how long the line is.
+fn quick(text: &[u8], separator: &[u8], lowest: f32) -> Option<(RawRating, usize)> {
+    let mut rest = text;
+    let user = u32::try_from(lines::leading_number(&mut rest)?).ok()?;
+    rest = rest.strip_prefix(separator)?;
+    let film = u32::try_from(lines::leading_number(&mut rest)?).ok()?;
+    rest = rest.strip_prefix(separator)?;
+    let length = match rest {
+        [_, b'.', ..] => 3,
+        _ => 1,
+    };
+    let (rating, after) = rest.split_at_checked(length)?;
+    let rating = lines::number(rating, "", lowest, MOST).ok()?;
+    rest = after.strip_prefix(separator)?;
+    let timestamp = lines::leading_number(&mut rest)?;
+    if timestamp > u64::from(lines::LATEST) {
+        return None;
+    }
+    let end = match rest {
+        [] => 0,
+        [b'\n', ..] => 1,
+        [b'\r', b'\n', ..] => 2,
+        _ => return None,
+    };
+    let rating = RawRating {
+        user,
+        film,
+        rating,
+        timestamp: timestamp as i64,
+    };
+    Some((rating, text.len() - rest.len() + end))
+}
+
+/// The greatest rating.
+const MOST: f32 = 5.0;
 
 /// Keeps the ratings that are right: `wrong` says what is wrong with one by itself, `repeats` what is wrong with a second
 /// rating of the same item by the same user, given the line of the first.
@@ -142,6 +181,10 @@ impl<'a> FilmSet<'a> {
 /// The (user, film) pairs that occur more than once.
 fn repeated(ratings: &[RawRating]) -> Vec<(u32, u32)> {
     let key = |rating: &RawRating| u64::from(rating.user) << 32 | u64::from(rating.film);
+    // As MovieLens sorts its files.
+    if ratings.is_sorted_by(|a, b| key(a) < key(b)) {
+        return Vec::new();
+    }
     let mut keys: Vec<u64> = ratings.par_iter().map(key).collect();
     keys.par_sort_unstable();
     let mut again: Vec<u64> = keys
@@ -154,4 +197,70 @@ fn repeated(ratings: &[RawRating]) -> Vec<(u32, u32)> {
         .into_iter()
         .map(|key| ((key >> 32) as u32, key as u32))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+    use proptest::prelude::*;
+
+    /// The ratings of a file without `quick`: a column that is not wanted makes every line unusual.
+    fn slowly(lines: &[String]) -> Result<Vec<RawRating>, String> {
+        let text: String = lines.iter().map(|line| format!("{line},x\n")).collect();
+        read_all(&format!("userId,movieId,rating,timestamp,more\n{text}"))
+    }
+
+    fn read_all(text: &str) -> Result<Vec<RawRating>, String> {
+        let films: Vec<RawFilm> = (0..100)
+            .map(|id| RawFilm {
+                id,
+                ..RawFilm::default()
+            })
+            .collect();
+        read(
+            Input::bytes("ratings.csv", text.as_bytes()),
+            MovieLens::Csv,
+            &films,
+            Path::new("movies.csv"),
+            &Reading::strict(&Silent),
+        )
+        .map_err(|error| error.to_string())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn the_short_cut_reads_what_the_long_way_reads(
+            line in "[0-9]{1,2},[0-9]{1,3},[0-9\\.]{1,4},[0-9]{0,11}|[0-9]{1,2},7,3\\.[05],[0-9]{1,10}|[0-9,\\. x\"-]{0,12}",
+            end in prop::sample::select(vec!["\n", "\r\n", ""]),
+        ) {
+            let quick = read_all(&format!("userId,movieId,rating,timestamp\n{line}{end}"));
+            match slowly(std::slice::from_ref(&line)) {
+                Ok(rows) => prop_assert_eq!(quick, Ok(rows)),
+                Err(_) => prop_assert!(quick.is_err() || line.is_empty(), "{:?} of {:?}", quick, line),
+            }
+        }
+    }
+
+    #[test]
+    fn usual_lines_take_the_short_cut() {
+        let row =
+            |text: &str| quick(text.as_bytes(), b",", 0.5).map(|(row, used)| (row.film, used));
+        assert_eq!(row("1,31,2.5,1260759144\n1,"), Some((31, 20)));
+        assert_eq!(row("1,31,2,1260759144\r\n"), Some((31, 19)));
+        assert_eq!(row("1,31,2,1260759144"), Some((31, 17)));
+        for unusual in [
+            "",
+            "\n",
+            "1,31",
+            "1,31,2.25,4\n",
+            "1,31,9,4\n",
+            "1,31,2,4,5\n",
+            "1,31,2,9999999999\n",
+            "01234567890,1,2,3\n",
+        ] {
+            assert_eq!(row(unusual), None, "{unusual}");
+        }
+    }
 }
