@@ -53,7 +53,7 @@ struct Generation<'a> {
 impl Stage for Generate {
     const NAME: &'static str = "generate";
     const ABOUT: &'static str = "writes a text for each test prompt with an item language model";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const PORTS: &'static [Port] = &[
         Port::one("model", &[ArtifactKind::ItemLanguageModel]),
         Port::one("items", &[ArtifactKind::ItemTokens]),

@@ -450,7 +450,7 @@ def gguf_sentencepiece():
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / "lines.txt").write_text("\n".join(lines))
         sentencepiece.SentencePieceTrainer.train(
-            input=f"{place}/lines.txt", model_prefix=f"{place}/tokenizer", vocab_size=400, model_type="bpe", byte_fallback=True,
+            input=f"{place}/lines.txt", model_prefix=f"{place}/tokenizer", vocab_size=330, model_type="bpe", byte_fallback=True,
             remove_extra_whitespaces=False, normalization_rule_name="identity", split_digits=True, user_defined_symbols=["<title>"],
             num_threads=1, minloglevel=2,
         )  # fmt: skip
