@@ -9,6 +9,7 @@ pub mod gguf;
 pub mod half;
 pub mod json;
 pub mod safetensors;
+pub mod tensorboard;
 pub mod tensors;
 
 use std::io::Write as _;

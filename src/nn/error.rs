@@ -43,7 +43,10 @@ pub enum NnError {
         message: String,
     },
     /// Training reached a number that is not finite.
-    #[error("{what} is {value} at step {step}; try a lower `learning_rate` or `clip_norm`")]
+    #[error(
+        "{what} is {value} at step {step}{}; {gradient}; try a lower `learning_rate` or `clip_norm`",
+        first_of(examples)
+    )]
     NotFinite {
         /// Step, from 0.
         step: u64,
@@ -51,6 +54,10 @@ pub enum NnError {
         what: String,
         /// Its value.
         value: f64,
+        /// What is in the batch, for instance `item 3`.
+        examples: Vec<String>,
+        /// A clause that names the largest gradient.
+        gradient: String,
     },
     /// A file could not be read or written.
     #[error(transparent)]
@@ -86,5 +93,17 @@ impl NnError {
     /// Wraps what a dfdx device says.
     pub(crate) fn device(error: impl std::fmt::Display) -> Self {
         Self::Device(error.to_string())
+    }
+}
+
+/// A clause that names the first examples of a batch.
+fn first_of(examples: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let first = examples[..examples.len().min(SHOWN)].join("; ");
+    match examples.len() {
+        0 => String::new(),
+        1 => format!(", in a batch of {first}"),
+        n if n <= SHOWN => format!(", in a batch of {n}: {first}"),
+        n => format!(", in a batch of {n}: {first}; … (the log of the stage has all)"),
     }
 }

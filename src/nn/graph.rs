@@ -186,8 +186,8 @@ impl ParamGrads {
         }
     }
 
-    /// The Euclidean norm over all gradients, in `f64`: pieces of fixed size, added in order.
-    pub fn norm(&self) -> f64 {
+    /// The sum of squares of each parameter's gradient, in `f64`: pieces of fixed size, added in order.
+    pub fn squares(&self) -> Vec<f64> {
         let square = |x: f32| f64::from(x) * f64::from(x);
         let piece = |values: &[f32]| {
             let mut lanes = [0.0; 8];
@@ -199,11 +199,16 @@ impl ParamGrads {
             }
             lanes.iter().sum::<f64>() + rest.iter().map(|&x| square(x)).sum::<f64>()
         };
-        let squares = self.values.iter().map(|values| {
+        let of_one = |values: &Vec<f32>| {
             let pieces: Vec<f64> = values.par_chunks(PIECE).map(piece).collect();
             pieces.into_iter().sum::<f64>()
-        });
-        squares.sum::<f64>().sqrt()
+        };
+        self.values.iter().map(of_one).collect()
+    }
+
+    /// The Euclidean norm over all gradients.
+    pub fn norm(&self) -> f64 {
+        self.squares().into_iter().sum::<f64>().sqrt()
     }
 
     /// Scales the gradients so that their norm is at most `limit` and returns the norm before.

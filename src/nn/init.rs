@@ -29,6 +29,16 @@ pub fn xavier<D: Backend>(
     seed: Seed,
 ) -> Result<Matrix<D>, NnError> {
     let limit = (6.0 / (rows + columns) as f32).sqrt();
+    uniform(device, (rows, columns), limit, seed)
+}
+
+/// Independent uniform numbers in `±limit`.
+pub fn uniform<D: Backend>(
+    device: &D,
+    (rows, columns): (usize, usize),
+    limit: f32,
+    seed: Seed,
+) -> Result<Matrix<D>, NnError> {
     let mut rng = seed.rng();
     let values = (0..rows * columns)
         .map(|_| rng.gen_range(-limit..limit))

@@ -1,5 +1,6 @@
 //! The layers that every network shares.
 
+use super::low_rank::LowRank;
 use super::{Backend, Graph, Matrix, NnError, Param, init, ops};
 use crate::module;
 use crate::seed::Seed;
@@ -11,11 +12,14 @@ pub struct Linear<D: Backend> {
     pub weight: Param<D>,
     /// `[out]`.
     pub bias: Option<Param<D>>,
+    /// What it learns beside its weight, where that is frozen.
+    pub lora: Option<LowRank<D>>,
 }
 
 module!(Linear {
     weight: "weight",
-    bias: "bias"
+    bias: "bias",
+    lora: ""
 });
 
 impl<D: Backend> Linear<D> {
@@ -35,13 +39,18 @@ impl<D: Backend> Linear<D> {
             } else {
                 None
             },
+            lora: None,
         })
     }
 
     /// `[R, in]` to `[R, out]`.
     pub fn forward(&self, g: &Graph<D>, x: &Matrix<D>) -> Result<Matrix<D>, NnError> {
         let bias = self.bias.as_ref().map(|bias| &bias.value);
-        ops::linear(g, x, &self.weight.value, bias)
+        let y = ops::linear(g, x, &self.weight.value, bias)?;
+        match &self.lora {
+            Some(lora) => ops::add(g, &y, &lora.forward(g, x)?),
+            None => Ok(y),
+        }
     }
 }
 

@@ -59,7 +59,11 @@
 //!         let x = g.constant(rows, (8, 4))?;
 //!         let error = ops::sub(g, &model.forward(g, &x)?, &g.constant(sums, (8, 1))?)?;
 //!         let total = ops::mean_all(g, &ops::square(g, &error)?)?;
-//!         Ok(Losses { total, parts: vec![] })
+//!         Ok(Losses { total, parts: vec![], weight: 8.0 })
+//!     }
+//!
+//!     fn examples(&self, step: u64, _: Seed) -> Vec<String> {
+//!         vec![format!("the eight rows of step {step}")]
 //!     }
 //!
 //!     fn evaluate(&self, _: &Mlp<D>, _: &D) -> Result<Vec<(String, f64)>, NnError> {
@@ -90,6 +94,7 @@ mod error;
 mod graph;
 pub mod init;
 pub mod layers;
+pub mod low_rank;
 mod matrix;
 pub mod models;
 mod module;

@@ -107,10 +107,10 @@ impl<D: Backend, M: Module<D>> Module<D> for Option<M> {
     }
 }
 
-/// Joins a prefix and a local name with a dot; an empty prefix gives the name alone.
+/// Joins a prefix and a local name with a dot; where one is empty, it is the other alone.
 pub fn join(prefix: &str, name: &str) -> String {
-    if prefix.is_empty() {
-        name.to_owned()
+    if prefix.is_empty() || name.is_empty() {
+        format!("{prefix}{name}")
     } else {
         format!("{prefix}.{name}")
     }

@@ -79,6 +79,8 @@ pub struct TrainSasrec {
     pub batch: usize,
     /// Users whose validation item is ranked at an evaluation, evenly spread; 0 for all.
     pub eval_users: usize,
+    /// Label smoothing, at least 0 and below 1.
+    pub smoothing: f32,
     /// The optimiser; its `steps` and `eval_every` are set from the passes, and `warmup_steps` is cut to `steps`.
     pub optimiser: TrainConfig,
 }
@@ -89,14 +91,14 @@ pub struct SasrecFit {
     /// What was logged.
     pub trained: Trained,
     /// [`MEASURE`] of the weights that were kept.
-    pub best: f64,
+    pub kept: f64,
     /// Steps of one pass.
     pub steps_per_epoch: u64,
     /// Targets of one pass.
     pub targets: usize,
 }
 
-/// Trains a model on the training part of a split, and fills it with the weights that ranked the validation items best.
+/// Trains a model on the training part of a split, judged by how it ranks the validation items.
 ///
 /// # Errors
 /// Nobody with two training interactions, or with a validation item; an item that is not below `items` of `config`; whatever
@@ -140,15 +142,15 @@ pub fn train_sasrec<D: Backend>(
     let histories = split
         .train
         .by_user()
-        .map(|(_, run)| split.train.items[run].to_vec());
+        .map(|(user, run)| (user, split.train.items[run].to_vec()));
     let objective = NextItem::new(
         histories,
         model.config().max_length,
         config.batch,
         "ndcg@10",
         Box::new(measure),
-        scratch,
-    )?;
+    )?
+    .smoothed(config.smoothing);
     let per_epoch = objective.steps_per_epoch();
     let steps = per_epoch * config.epochs;
     let optimiser = TrainConfig {
@@ -165,10 +167,15 @@ pub fn train_sasrec<D: Backend>(
     let trained = train(
         &objective, model, &optimiser, seed, device, scratch, progress,
     )?;
-    let best = objective.restore_best(model)?;
+    let kept = trained.kept("eval.ndcg@10").ok_or_else(|| {
+        NnError::setting(
+            "eval_every",
+            "left no evaluation of the weights that were kept",
+        )
+    })?;
     Ok(SasrecFit {
         trained,
-        best,
+        kept,
         steps_per_epoch: per_epoch,
         targets: objective.n_targets(),
     })
@@ -178,6 +185,7 @@ pub fn train_sasrec<D: Backend>(
 mod tests {
     use super::super::history::tests::split;
     use super::*;
+    use crate::nn::training::Keep;
     use crate::progress::{Report, Stopped};
     use std::cell::Cell;
 
@@ -199,11 +207,13 @@ mod tests {
             eval_every: 3,
             batch: 8,
             eval_users: 0,
+            smoothing: 0.0,
             optimiser: TrainConfig {
                 learning_rate: 0.01,
                 warmup_steps: 5,
                 checkpoint_every: 7,
                 weight_decay: 0.0,
+                keep: Keep::Best,
                 ..TrainConfig::default()
             },
         }
@@ -245,14 +255,14 @@ mod tests {
     fn what_follows_is_learned_and_the_scorer_ranks_it_first() {
         let folder = tempfile::tempdir().unwrap();
         let (model, fit) = fit(folder.path(), &Silent).unwrap();
-        assert!(fit.best > 0.95, "{fit:?}");
+        assert!(fit.kept > 0.95, "{fit:?}");
         let greatest = fit
             .trained
             .metrics
             .iter()
             .filter(|m| m.name == "eval.ndcg@10");
         let greatest = greatest.map(|m| m.value).fold(0.0, f64::max);
-        assert_eq!(fit.best, greatest);
+        assert_eq!(fit.kept, greatest);
         SasrecScorer::save(&model, folder.path()).unwrap();
         let scorer = super::super::load(folder.path()).unwrap();
         let test = Histories::new(&circle(), Part::Test);
@@ -283,7 +293,7 @@ mod tests {
             assert!(stopped.is_err());
         }
         let (resumed, later) = fit(pieces.path(), &Silent).unwrap();
-        assert_eq!(at_once.best, later.best);
+        assert_eq!(at_once.kept, later.kept);
         let arrays = crate::nn::weights::to_arrays;
         assert_eq!(arrays(&model), arrays(&resumed));
     }

@@ -1,10 +1,11 @@
 //! A decoder language model, pre-trained on the pipeline's own text.
 
-use super::language_io::{only_cpu, read_tokenizer, training_problems};
+use super::language_io::{only_cpu, read_tokenizer};
+use super::training::{Recipe, Training, smoothing_problem, summarise, write_metrics};
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::formats::json;
 use crate::nn::models::llama::{Corpus, Llama, LlamaConfig, Pretraining};
-use crate::nn::training::{TrainConfig, train};
+use crate::nn::training::train;
 use crate::nn::{Backend, count};
 use crate::text::Specials;
 use dfdx::tensor::Cpu;
@@ -48,22 +49,12 @@ pub struct Backbone {
     /// Training steps. At least 1. Default: 600: before about 300 the demo's model does not use the description in its context, and
     /// then no adapter can teach it anything while it is frozen.
     pub steps: u64,
-    /// Peak of the learning rate. Above 0. Default: 6e-3 (small decoders take more than the 6e-4 of GPT-3's smallest).
-    pub learning_rate: f64,
-    /// Steps over which the learning rate rises from 0; at most `steps`. Default: a tenth of `steps`.
-    pub warmup_steps: Option<u64>,
-    /// The learning rate at the end of the cosine, as a share of its peak. From 0 to 1. Default: 0.1 (Llama).
-    pub min_lr_ratio: f64,
-    /// AdamW's weight decay, on matrices only. At least 0. Default: 0.1 (Llama).
-    pub weight_decay: f64,
-    /// Longest gradient; 0 turns clipping off. Default: 1 (Llama).
-    pub clip_norm: f64,
     /// Steps between evaluations; there is one at the start and one at the end besides. Default: 200.
     pub eval_every: u64,
-    /// Steps between logged training losses. Default: 10.
-    pub log_every: u64,
-    /// Steps between checkpoints, from which a killed run continues. Default: 100.
-    pub checkpoint_every: u64,
+    /// Label smoothing of the training loss, from 0 to below 1; what is held out is measured without. Default: 0 (Llama).
+    pub label_smoothing: f64,
+    /// How it learns.
+    pub training: Training<Self>,
 }
 
 impl Default for Backbone {
@@ -81,14 +72,21 @@ impl Default for Backbone {
             held_out: 0.1,
             eval_documents: 128,
             steps: 600,
-            learning_rate: 6e-3,
-            warmup_steps: None,
-            min_lr_ratio: 0.1,
-            weight_decay: 0.1,
-            clip_norm: 1.0,
             eval_every: 200,
-            log_every: 10,
+            label_smoothing: 0.0,
+            training: Training::default(),
+        }
+    }
+}
+
+impl Recipe for Backbone {
+    /// Small decoders take a higher rate than the 6e-4 of GPT-3's smallest; the rest is Llama's.
+    fn recipe() -> Training<Self> {
+        Training {
+            learning_rate: 6e-3,
+            weight_decay: 0.1,
             checkpoint_every: 100,
+            ..Training::common()
         }
     }
 }
@@ -103,7 +101,7 @@ impl Stage for Backbone {
     const NAME: &'static str = "language-model";
     const ABOUT: &'static str =
         "pre-trains a decoder language model on the texts of the training items";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const PORTS: &'static [Port] = &[
         Port::one("tasks", &[ArtifactKind::Tasks]),
         Port::one("tokenizer", &[ArtifactKind::Tokenizer]),
@@ -138,7 +136,8 @@ impl Stage for Backbone {
             ));
         }
         found.extend(Problem::at_least("eval_documents", self.eval_documents, 1));
-        found.extend(training_problems(&self.training()));
+        found.extend(smoothing_problem("label_smoothing", self.label_smoothing));
+        found.extend(self.training.problems(self.steps));
         found
     }
 
@@ -169,21 +168,6 @@ impl Backbone {
         }
     }
 
-    fn training(&self) -> TrainConfig {
-        TrainConfig {
-            steps: self.steps,
-            learning_rate: self.learning_rate,
-            warmup_steps: self.warmup_steps.unwrap_or(self.steps / 10),
-            min_lr_ratio: self.min_lr_ratio,
-            weight_decay: self.weight_decay,
-            clip_norm: self.clip_norm,
-            eval_every: self.eval_every,
-            log_every: self.log_every,
-            checkpoint_every: self.checkpoint_every,
-            ..TrainConfig::default()
-        }
-    }
-
     fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
         let tokenizer = read_tokenizer(context)?;
         let path = context.input("tasks")?.file("corpus.jsonl");
@@ -192,8 +176,10 @@ impl Backbone {
         let corpus = Corpus::new(texts, &tokenizer, self.context, self.held_out);
         let (n_training, n_held_out) = (corpus.training_documents, corpus.held_out_documents);
         let tokens = corpus.training_tokens();
-        let pretraining = Pretraining::new(corpus, self.batch, self.eval_documents)?;
-        let epochs = self.steps as f64 / pretraining.steps_per_epoch() as f64;
+        let pretraining = Pretraining::new(corpus, self.batch, self.eval_documents)?
+            .smoothed(self.label_smoothing as f32);
+        let epochs =
+            (self.steps * self.training.accumulate) as f64 / pretraining.steps_per_epoch() as f64;
         context.progress.note(&format!(
             "{n_training} documents of {tokens} tokens, read {epochs:.1} times; {n_held_out} documents held out"
         ))?;
@@ -208,14 +194,14 @@ impl Backbone {
         let trained = train(
             &pretraining,
             &mut model,
-            &self.training(),
+            &self.training.config(self.steps, self.eval_every),
             context.seed.child("training"),
             device,
             &context.scratch,
             context.progress,
         )?;
         model.save(&context.output)?;
-        json::write_lines(&context.out("metrics.jsonl"), &trained.metrics)?;
+        write_metrics(context, &trained)?;
 
         let mut summary: BTreeMap<String, serde_json::Value> = BTreeMap::new();
         summary.insert("documents".to_owned(), n_training.into());
@@ -223,7 +209,7 @@ impl Backbone {
         summary.insert("tokens".to_owned(), tokens.into());
         summary.insert("epochs".to_owned(), epochs.into());
         summary.insert("parameters".to_owned(), count(&model).0.into());
-        super::language_io::last_metrics(&trained.metrics, &mut summary);
+        summarise(&trained, &mut summary);
         json::write(&context.out("summary.json"), &summary)?;
         Ok(())
     }

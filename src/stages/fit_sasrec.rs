@@ -1,12 +1,13 @@
 //! `fit-sasrec`: a network that predicts the next item from those before.
 
 use super::baselines::FIT_PORTS;
-use super::language_io::{last_metrics, only_cpu, training_problems};
+use super::language_io::only_cpu;
+use super::training::{Recipe, Training, smoothing_problem, summarise, write_metrics};
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::data::{Split, read_items};
 use crate::formats::json;
 use crate::nn::models::sasrec::Sasrec;
-use crate::nn::training::TrainConfig;
+use crate::nn::training::Keep;
 use crate::nn::{Backend, count};
 use crate::recommend::{SasrecConfig, SasrecScorer, TrainSasrec, train_sasrec};
 use dfdx::tensor::Cpu;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 
 /// Parameters of `fit-sasrec`.
 ///
-/// Trained with the cross-entropy over all items; the weights with the best NDCG@10 on validation items are kept.
+/// Trained with the cross-entropy over all items, judged by NDCG@10 on validation items.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FitSasrec {
@@ -37,22 +38,14 @@ pub struct FitSasrec {
     pub epochs: u64,
     /// Histories of a step, at least 1. Default 128 (the paper's).
     pub batch: usize,
-    /// Peak of the learning rate, above 0. Default 1e-3 (the paper's).
-    pub learning_rate: f64,
-    /// Steps over which the learning rate rises from 0; at most those of the training. Default 100.
-    pub warmup_steps: u64,
-    /// The learning rate at the end of the cosine, as a share of its peak, from 0 to 1. Default 0.1.
-    pub min_lr_ratio: f64,
-    /// `AdamW`'s weight decay, on matrices only; at least 0. Default 0 (the paper's).
-    pub weight_decay: f64,
-    /// Longest gradient; 0 turns clipping off. Default 5.
-    pub clip_norm: f64,
     /// Passes between evaluations, at least 1; there is one at the end besides. Default 1.
     pub eval_every: u64,
     /// Users whose validation item is ranked at an evaluation, evenly spread over all; 0 takes all. Default 4000.
     pub eval_users: usize,
-    /// Steps between checkpoints, from which a killed run continues. Default 200.
-    pub checkpoint_every: u64,
+    /// Label smoothing of the training loss, from 0 to below 1. Default 0 (the paper's).
+    pub label_smoothing: f32,
+    /// How it learns. By default the weights of the best evaluation are kept.
+    pub training: Training<Self>,
 }
 
 impl Default for FitSasrec {
@@ -66,14 +59,24 @@ impl Default for FitSasrec {
             init_std: 0.02,
             epochs: 20,
             batch: 128,
-            learning_rate: 1e-3,
-            warmup_steps: 100,
-            min_lr_ratio: 0.1,
-            weight_decay: 0.0,
-            clip_norm: 5.0,
             eval_every: 1,
             eval_users: 4000,
-            checkpoint_every: 200,
+            label_smoothing: 0.0,
+            training: Training::default(),
+        }
+    }
+}
+
+impl Recipe for FitSasrec {
+    /// The paper's learning rate and no decay.
+    fn recipe() -> Training<Self> {
+        Training {
+            learning_rate: 1e-3,
+            warmup_steps: Some(100),
+            weight_decay: 0.0,
+            clip_norm: 5.0,
+            keep: Keep::Best,
+            ..Training::common()
         }
     }
 }
@@ -82,7 +85,7 @@ impl Stage for FitSasrec {
     const NAME: &'static str = "fit-sasrec";
     const ABOUT: &'static str =
         "Trains a self-attentive network that predicts the next item (SASRec)";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const PORTS: &'static [Port] = FIT_PORTS;
     const OUTPUT: ArtifactKind = ArtifactKind::Scorer;
     const SEEDED: bool = true;
@@ -97,12 +100,10 @@ impl Stage for FitSasrec {
         found.extend(Problem::at_least("epochs", self.epochs, 1));
         found.extend(Problem::at_least("batch", self.batch, 1));
         found.extend(Problem::at_least("eval_every", self.eval_every, 1));
+        let smoothing = f64::from(self.label_smoothing);
+        found.extend(smoothing_problem("label_smoothing", smoothing));
         // How many steps there are is known only with the data.
-        let training = TrainConfig {
-            steps: u64::MAX,
-            ..self.training()
-        };
-        found.extend(training_problems(&training));
+        found.extend(self.training.problems(u64::MAX));
         found
     }
 
@@ -125,18 +126,6 @@ impl FitSasrec {
         }
     }
 
-    fn training(&self) -> TrainConfig {
-        TrainConfig {
-            learning_rate: self.learning_rate,
-            warmup_steps: self.warmup_steps,
-            min_lr_ratio: self.min_lr_ratio,
-            weight_decay: self.weight_decay,
-            clip_norm: self.clip_norm,
-            checkpoint_every: self.checkpoint_every,
-            ..TrainConfig::default()
-        }
-    }
-
     fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
         let items = read_items(&context.input("catalog")?.file("items.jsonl"))?.len();
         let split = Split::read(&context.input("split")?.folder)?;
@@ -149,7 +138,8 @@ impl FitSasrec {
                 eval_every: self.eval_every,
                 batch: self.batch,
                 eval_users: self.eval_users,
-                optimiser: self.training(),
+                smoothing: self.label_smoothing,
+                optimiser: self.training.config(u64::MAX, 0),
             },
             context.seed.child("training"),
             device,
@@ -157,14 +147,13 @@ impl FitSasrec {
             context.progress,
         )?;
         SasrecScorer::save(&model, &context.output)?;
-        json::write_lines(&context.out("metrics.jsonl"), &fit.trained.metrics)?;
+        write_metrics(context, &fit.trained)?;
         let mut summary: BTreeMap<String, serde_json::Value> = BTreeMap::new();
         summary.insert("items".to_owned(), items.into());
         summary.insert("targets".to_owned(), fit.targets.into());
-        summary.insert("steps".to_owned(), fit.trained.steps.into());
         summary.insert("parameters".to_owned(), count(&model).0.into());
-        summary.insert("best_validation_ndcg@10".to_owned(), fit.best.into());
-        last_metrics(&fit.trained.metrics, &mut summary);
+        summary.insert("validation_ndcg@10".to_owned(), fit.kept.into());
+        summarise(&fit.trained, &mut summary);
         json::write(&context.out("summary.json"), &summary)?;
         Ok(())
     }

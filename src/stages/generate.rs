@@ -175,6 +175,11 @@ fn load_model<D: Backend>(
     if config.language_model_tuned {
         weights::load(&mut language, &tuned.file("language_model.safetensors"))?;
     }
+    if config.lora {
+        // Merged, the matrices cost nothing in each of the many small steps of decoding.
+        language.load_lora(device, &tuned.file("lora"))?;
+        language.merge_lora(device)?;
+    }
     // Every number is overwritten; the seed does not matter.
     let mut adapter = Adapter::new(device, &config.adapter, Seed::new(0))?;
     weights::load(&mut adapter, &tuned.file("adapter.safetensors"))?;

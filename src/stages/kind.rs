@@ -44,7 +44,7 @@ pub enum ArtifactKind {
     LanguageModel,
     /// A Q-Former after phase 1: `config.json`, `model.safetensors`, `metrics.jsonl`.
     Qformer,
-    /// An adapter, and the language model where it was tuned, after phase 2.
+    /// An adapter, and the language model or its low-rank matrices where it was tuned, after phase 2.
     ItemLanguageModel,
     /// `generations.jsonl`.
     Generations,

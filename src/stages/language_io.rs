@@ -1,12 +1,10 @@
-//! What the stages of the language model share: reading their inputs, checking their training settings.
+//! What the stages of the language model share: reading their inputs.
 
-use super::{Problem, StageContext, StageError};
+use super::{StageContext, StageError};
 use crate::formats::{json, tensors};
 use crate::nn::models::item_language::TaskExample;
 use crate::nn::models::qformer::TokenTable;
-use crate::nn::training::{Metric, TrainConfig};
 use crate::text::Tokenizer;
-use std::collections::BTreeMap;
 
 /// Refuses a device that this build does not have.
 pub(super) fn only_cpu(context: &StageContext<'_>) -> Result<(), StageError> {
@@ -44,20 +42,4 @@ pub(super) fn read_examples(
     file: &str,
 ) -> Result<Vec<TaskExample>, StageError> {
     Ok(json::read_lines(&context.input("tasks")?.file(file))?)
-}
-
-/// Every senseless setting of a training.
-pub(super) fn training_problems(training: &TrainConfig) -> Vec<Problem> {
-    training
-        .problems()
-        .into_iter()
-        .map(|(field, message)| Problem::new(field, message))
-        .collect()
-}
-
-/// Puts the last value of every metric into a summary.
-pub(super) fn last_metrics(metrics: &[Metric], summary: &mut BTreeMap<String, serde_json::Value>) {
-    for metric in metrics {
-        summary.insert(metric.name.clone(), metric.value.into());
-    }
 }

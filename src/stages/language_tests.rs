@@ -3,11 +3,14 @@
 use super::backbone::Backbone;
 use super::generate::Generate;
 use super::phase_2::{AdapterInit, AdapterKind, Phase2, Trained};
+use super::training::Training;
 use super::{ArtifactKind, InputArtifact, Stage, StageContext, StageError};
-use crate::formats::json;
 use crate::formats::tensors::{self, Array};
+use crate::formats::{json, tensorboard};
 use crate::nn::models::item_language::TaskExample;
+use crate::nn::models::llama::LoraConfig;
 use crate::nn::models::qformer::{Qformer, QformerConfig};
+use crate::nn::training::Metric;
 use crate::progress::{Progress, Report, Silent, Stopped};
 use crate::seed::Seed;
 use crate::text::{Tokenizer, TokenizerConfig};
@@ -178,8 +181,11 @@ impl Project {
             context: 24,
             batch: 16,
             steps,
-            warmup_steps: Some(steps / 30),
-            learning_rate: 3e-3,
+            training: Training {
+                warmup_steps: Some(steps / 30),
+                learning_rate: 3e-3,
+                ..Training::default()
+            },
             ..Backbone::default()
         };
         self.run(&stage, "language_model", &Silent).unwrap();
@@ -190,8 +196,11 @@ fn phase_2() -> Phase2 {
     Phase2 {
         max_tokens: 40,
         steps: 150,
-        warmup_steps: Some(10),
-        learning_rate: 1e-2,
+        training: Training {
+            warmup_steps: Some(10),
+            learning_rate: 1e-2,
+            ..Training::default()
+        },
         ..Phase2::default()
     }
 }
@@ -263,17 +272,35 @@ impl Progress for StopAt {
 
 #[test]
 fn a_stopped_training_in_two_parts_goes_on_to_the_same_bytes() {
+    stopped_and_resumed(None, "language_model.safetensors");
+}
+
+#[test]
+fn a_stopped_training_of_low_rank_matrices_goes_on_to_the_same_bytes() {
+    let lora = LoraConfig {
+        dropout: 0.1,
+        ..LoraConfig::default()
+    };
+    stopped_and_resumed(Some(lora), "lora/adapter_model.safetensors");
+}
+
+/// `tuned` is where the weights of the language model are.
+fn stopped_and_resumed(lora: Option<LoraConfig>, tuned: &str) {
     let project = Project::new();
     project.backbone(10);
     let stage = Phase2 {
+        lora,
         adapter_init: AdapterInit::Phase1,
         train: Trained::AdapterThenAll,
         adapter_steps: 7,
         steps: 9,
-        warmup_steps: Some(2),
         eval_every: 4,
-        log_every: 2,
-        checkpoint_every: 3,
+        training: Training {
+            warmup_steps: Some(2),
+            log_every: 2,
+            checkpoint_every: 3,
+            ..phase_2().training
+        },
         ..phase_2()
     };
     let whole = project.run(&stage, "whole", &Silent).unwrap();
@@ -286,9 +313,10 @@ fn a_stopped_training_in_two_parts_goes_on_to_the_same_bytes() {
         let resumed = project.run_in(&stage, &output, &scratch, &Silent).unwrap();
         for file in [
             "adapter.safetensors",
-            "language_model.safetensors",
+            tuned,
             "config.json",
             "metrics.jsonl",
+            tensorboard::FILE_NAME,
             "summary.json",
         ] {
             assert_eq!(
@@ -297,6 +325,17 @@ fn a_stopped_training_in_two_parts_goes_on_to_the_same_bytes() {
                 "{file} after {after} steps"
             );
         }
+    }
+    // Lines of JSON and events say the same.
+    let lines: Vec<Metric> = json::read_lines(&whole.join("metrics.jsonl")).unwrap();
+    let events = tensorboard::tests::read(&whole.join(tensorboard::FILE_NAME));
+    assert_eq!(lines.len(), events.len());
+    for (line, (step, time, tag, value)) in lines.iter().zip(&events) {
+        assert_eq!(
+            (line.step, line.name.replacen('.', "/", 1)),
+            (*step, tag.clone())
+        );
+        assert_eq!((line.step as f64, line.value as f32), (*time, *value));
     }
     // Both parts count their steps on.
     let metrics = fs_err::read_to_string(whole.join("metrics.jsonl")).unwrap();
@@ -326,7 +365,10 @@ fn a_qformer_adapter_without_its_input_says_what_is_missing() {
     let stage = Phase2 {
         adapter: AdapterKind::Mlp,
         steps: 1,
-        warmup_steps: Some(0),
+        training: Training {
+            warmup_steps: Some(0),
+            ..phase_2().training
+        },
         ..phase_2()
     };
     project.run(&stage, "arm", &Silent).unwrap();
@@ -347,7 +389,11 @@ fn senseless_parameters_are_all_named() {
         context: 0,
         batch: 0,
         held_out: 1.0,
-        learning_rate: -1e-3,
+        label_smoothing: 1.0,
+        training: Training {
+            learning_rate: -1e-3,
+            ..Training::default()
+        },
         ..Backbone::default()
     };
     let phase_2 = Phase2 {
@@ -356,8 +402,20 @@ fn senseless_parameters_are_all_named() {
         batch: 0,
         max_tokens: 0,
         held_out: f64::NAN,
-        learning_rate: -1.0,
-        warmup_steps: Some(301),
+        training: Training {
+            learning_rate: -1.0,
+            warmup_steps: Some(301),
+            ..Training::default()
+        },
+        ..Phase2::default()
+    };
+    let low_rank = Phase2 {
+        lora: Some(LoraConfig {
+            rank: 0,
+            alpha: -1.0,
+            dropout: 1.0,
+            on: vec![],
+        }),
         ..Phase2::default()
     };
     let generate = Generate {
@@ -366,22 +424,29 @@ fn senseless_parameters_are_all_named() {
         examples_per_task: Some(0),
     };
     insta::assert_snapshot!(
-        [list(backbone.problems()), list(phase_2.problems()), list(generate.problems())].join("\n\n"),
+        [list(backbone.problems()), list(phase_2.problems()), list(low_rank.problems()), list(generate.problems())].join("\n\n"),
         @r"
     `heads` is 6, but must divide the width 128
     `kv_heads` is 4, but must divide the number of heads 6
     `context` is 0, but must be at least 2
     `batch` is 0, but must be at least 1
     `held_out` is 1, but must be from 0 to below 1
-    `learning_rate` is -0.001, but must be above 0
+    `label_smoothing` is 1, but must be from 0 to below 1
+    `training.learning_rate` is -0.001, but must be above 0
 
     `mlp_tokens` is 0, but must be at least 1
     `mlp_hidden` is 0, but must be at least 1
     `batch` is 0, but must be at least 1
     `max_tokens` is 0, but must be at least 4
     `held_out` is NaN, but must be from 0 to below 1
-    `learning_rate` is -1, but must be above 0
-    `warmup_steps` is 301, but must be at most `steps`, 300
+    `training.learning_rate` is -1, but must be above 0
+    `training.warmup_steps` is 301, but must be at most `steps`, 300
+
+    `lora` needs `train` to be `all` or `adapter-then-all`: with `adapter` the language model learns nothing
+    `lora.rank` is 0, but must be at least 1
+    `lora.alpha` is -1, but must be above 0
+    `lora.dropout` is 1, but must be from 0 to below 1
+    `lora.on` is empty, but must name at least one projection
 
     `max_new_tokens` is 0, but must be at least 1
     `batch` is 0, but must be at least 1

@@ -41,6 +41,7 @@ mod table;
 mod tasks;
 mod texts;
 mod tokenizer;
+mod training;
 #[cfg(test)]
 mod vectors_tests;
 

@@ -2,6 +2,7 @@
 
 mod inputs;
 
+use super::training::{Recipe, Training, smoothing_problem, write_metrics};
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::formats::json;
 use crate::formats::tensors::{self, Array};
@@ -9,7 +10,7 @@ use crate::nn::models::qformer::{
     ItemBatch, Loss, LossWeights, PairLoss, Phase1, Phase1Config, Phase1Data, Pooling, Qformer,
     QformerConfig,
 };
-use crate::nn::training::{Metric, TrainConfig, train};
+use crate::nn::training::{Metric, Trained, train};
 use crate::nn::{Backend, Graph, count};
 use crate::text::Tokenizer;
 use dfdx::tensor::Cpu;
@@ -80,24 +81,13 @@ pub struct Phase1Stage {
     pub pair_batch: usize,
     /// Training steps, at least 1. Default: 120 (13 passes over the demo's texts; beyond 200 matching starts to learn them by heart).
     pub steps: u64,
-    /// Peak of the learning rate, above 0. Default: 2e-3 (BLIP-2: 1e-4 for a model a hundred times as large).
-    pub learning_rate: f64,
-    /// Steps over which the learning rate rises from 0; at most `steps`. Default: a tenth of `steps`.
-    pub warmup_steps: Option<u64>,
-    /// The learning rate at the end of the cosine, as a share of its peak. Default: 0.1 (BLIP-2: 1e-5 of 1e-4).
-    pub min_lr_ratio: f64,
-    /// AdamW's weight decay, on matrices only. Default: 0.05 (BLIP-2).
-    pub weight_decay: f64,
-    /// Longest gradient; 0 turns clipping off. Default: 1.
-    pub clip_norm: f64,
     /// Steps between evaluations on the held-out examples, besides the start and the end; 0: only those. Default: 40.
     pub eval_every: u64,
     /// Held-out examples of each kind in an evaluation, at most. Default: 512.
     pub eval_examples: usize,
-    /// Steps between logged means of the training losses. Default: 5.
-    pub log_every: u64,
-    /// Steps between checkpoints, from which a killed run continues; 0: only when asked to stop. Default: 20.
-    pub checkpoint_every: u64,
+    /// How it learns. An evaluation is judged by the weighted sum of its losses, `eval.loss`. `accumulate` takes the mean over batches of which each
+    /// has its own negatives, which is not the update of one large batch.
+    pub training: Training<Self>,
 }
 
 impl Default for Phase1Stage {
@@ -127,15 +117,22 @@ impl Default for Phase1Stage {
             batch: 24,
             pair_batch: 64,
             steps: 120,
-            learning_rate: 2e-3,
-            warmup_steps: None,
-            min_lr_ratio: 0.1,
-            weight_decay: 0.05,
-            clip_norm: 1.0,
             eval_every: 40,
             eval_examples: 512,
+            training: Training::default(),
+        }
+    }
+}
+
+impl Recipe for Phase1Stage {
+    /// BLIP-2 has a learning rate of 1e-4 for a model a hundred times as large, and this weight decay.
+    fn recipe() -> Training<Self> {
+        Training {
+            learning_rate: 2e-3,
+            weight_decay: 0.05,
             log_every: 5,
             checkpoint_every: 20,
+            ..Training::common()
         }
     }
 }
@@ -143,7 +140,7 @@ impl Default for Phase1Stage {
 impl Stage for Phase1Stage {
     const NAME: &'static str = "phase-1";
     const ABOUT: &'static str = "trains a Q-Former on items, their texts and their neighbours";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const PORTS: &'static [Port] = &[
         Port::one("items", &[ArtifactKind::ItemTokens]),
         Port::one("pairs", &[ArtifactKind::Pairs]),
@@ -191,10 +188,7 @@ impl Stage for Phase1Stage {
             ("label_smoothing", self.label_smoothing),
             ("itg_label_smoothing", self.itg_label_smoothing),
         ] {
-            if !(0.0..1.0).contains(&value) {
-                let message = format!("is {value}, but must be from 0 to below 1");
-                found.push(Problem::new(field, message));
-            }
+            found.extend(smoothing_problem(field, value));
         }
         if !(self.margin > 0.0 && self.margin <= 2.0) {
             let message = format!("is {}, but must be above 0 and at most 2", self.margin);
@@ -213,9 +207,7 @@ impl Stage for Phase1Stage {
         ));
         found.extend(Problem::at_least("batch", self.batch, 2));
         found.extend(Problem::at_least("pair_batch", self.pair_batch, 2));
-        for (field, message) in self.training().problems() {
-            found.push(Problem::new(field, message));
-        }
+        found.extend(self.training.problems(self.steps));
         found.extend(Problem::at_least("eval_examples", self.eval_examples, 1));
         found
     }
@@ -249,21 +241,6 @@ impl Phase1Stage {
             init_std: self.init_std as f32,
             temperature: self.temperature as f32,
             ..QformerConfig::default()
-        }
-    }
-
-    fn training(&self) -> TrainConfig {
-        TrainConfig {
-            steps: self.steps,
-            learning_rate: self.learning_rate,
-            warmup_steps: self.warmup_steps.unwrap_or(self.steps / 10),
-            min_lr_ratio: self.min_lr_ratio,
-            weight_decay: self.weight_decay,
-            clip_norm: self.clip_norm,
-            eval_every: self.eval_every,
-            log_every: self.log_every,
-            checkpoint_every: self.checkpoint_every,
-            ..TrainConfig::default()
         }
     }
 
@@ -312,28 +289,27 @@ impl Phase1Stage {
             data.user_item.held_out().len(),
         ))?;
 
-        let trained = train(
+        let mut trained = train(
             &phase1,
             &mut model,
-            &self.training(),
+            &self.training.config(self.steps, self.eval_every),
             seed.child("training"),
             device,
             &context.scratch,
             context.progress,
         )?;
         model.save(&context.output)?;
-        let mut metrics = trained.metrics;
         let constants = phase1.constants(&model, device)?;
         for (loss, value) in &constants {
             let name = format!("constant.{}", loss.name());
             context.progress.metric(0, &name, *value)?;
-            metrics.push(Metric {
+            trained.metrics.push(Metric {
                 step: 0,
                 name,
                 value: *value,
             });
         }
-        json::write_lines(&context.out("metrics.jsonl"), &metrics)?;
+        write_metrics(context, &trained)?;
         write_outputs(
             &context.out("query_outputs.safetensors"),
             &model,
@@ -342,7 +318,7 @@ impl Phase1Stage {
         )?;
         json::write(
             &context.out("summary.json"),
-            &summary(phase1.data(), &model, &metrics, &constants),
+            &summary(phase1.data(), &model, &trained, &constants),
         )?;
         Ok(())
     }
@@ -377,7 +353,7 @@ fn write_outputs<D: Backend>(
 fn summary<D: Backend>(
     data: &Phase1Data,
     model: &Qformer<D>,
-    metrics: &[Metric],
+    trained: &Trained,
     constants: &[(Loss, f64)],
 ) -> BTreeMap<String, serde_json::Value> {
     let mut found = BTreeMap::new();
@@ -394,16 +370,15 @@ fn summary<D: Backend>(
     for (loss, constant) in constants {
         let name = loss.name();
         let logged = format!("eval.{name}");
-        let mut values = metrics.iter().filter(|m| m.name == logged).map(|m| m.value);
-        if let Some(first) = values.next() {
-            put(&format!("{name}_start"), first.into());
-            put(
-                &format!("{name}_end"),
-                values.next_back().unwrap_or(first).into(),
-            );
+        let start = trained.metrics.iter().find(|m| m.name == logged);
+        if let (Some(start), Some(end)) = (start, trained.kept(&logged)) {
+            put(&format!("{name}_start"), start.value.into());
+            put(&format!("{name}_end"), end.into());
             put(&format!("{name}_constant"), (*constant).into());
         }
     }
+    put("kept_step", trained.kept.into());
+    put("ended_by", trained.ended.name().into());
     found
 }
 

@@ -1,8 +1,7 @@
 //! Phase 2: an adapter, and if wanted the language model, learns to write about items.
 
-use super::language_io::{
-    last_metrics, only_cpu, read_examples, read_items, read_tokenizer, training_problems,
-};
+use super::language_io::{only_cpu, read_examples, read_items, read_tokenizer};
+use super::training::{Recipe, Training, smoothing_problem, summarise, write_metrics};
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::formats::json;
 use crate::nn::models::adapter::{Adapter, AdapterConfig, NetworkConfig};
@@ -10,10 +9,10 @@ use crate::nn::models::item_language::{
     ItemLanguage, ItemLanguageConfig, Sequence, Sequencer, TaskExample, Tuning,
 };
 use crate::nn::models::language_model::LanguageModel;
-use crate::nn::models::llama::unit_hash;
+use crate::nn::models::llama::{LoraConfig, is_lora, unit_hash};
 use crate::nn::models::qformer::{Qformer, QformerConfig, TokenTable};
-use crate::nn::training::{Metric, TrainConfig, train};
-use crate::nn::{Backend, count, weights};
+use crate::nn::training::{self, Ended, Metric, TrainConfig, train};
+use crate::nn::{Backend, Module as _, count, weights};
 use crate::progress::{Progress, Report, Stopped};
 use dfdx::tensor::Cpu;
 use schemars::JsonSchema;
@@ -30,6 +29,9 @@ pub struct Phase2 {
     pub adapter_init: AdapterInit,
     /// Which weights learn. Default: `adapter` (ILM: the language model is frozen).
     pub train: Trained,
+    /// Low-rank matrices through which the language model learns, its own weights being frozen; with `train` other than `adapter`. For instance
+    /// `{ rank = 8, alpha = 16, on = ["q", "v"] }`. Of the Llama family only. Default: none, all its weights learn (ELM).
+    pub lora: Option<LoraConfig>,
     /// Soft tokens that an MLP makes of an item. At least 1. Default: 1 (ELM). A Q-Former makes one for each query.
     pub mlp_tokens: usize,
     /// Width between the two layers of an MLP. Default: the width that makes the MLP as large as the Q-Former of the input
@@ -50,22 +52,14 @@ pub struct Phase2 {
     pub eval_examples: usize,
     /// Training steps. At least 1. Default: 300.
     pub steps: u64,
-    /// Peak of the learning rate. Above 0. Default: 2e-3 (BLIP-2: 1e-4 for models a hundred times as large).
-    pub learning_rate: f64,
-    /// Steps over which the learning rate rises from 0; at most `steps`. Default: a tenth of `steps`.
-    pub warmup_steps: Option<u64>,
-    /// The learning rate at the end of the cosine, as a share of its peak. From 0 to 1. Default: 0.1.
-    pub min_lr_ratio: f64,
-    /// AdamW's weight decay, on matrices only. At least 0. Default: 0.05 (BLIP-2).
-    pub weight_decay: f64,
-    /// Longest gradient; 0 turns clipping off. Default: 1.
-    pub clip_norm: f64,
     /// Steps between evaluations; there is one at the start and one at the end besides. Default: 100.
     pub eval_every: u64,
-    /// Steps between logged training losses. Default: 10.
-    pub log_every: u64,
-    /// Steps between checkpoints, from which a killed run continues. Default: 50.
-    pub checkpoint_every: u64,
+    /// Label smoothing of the training loss, from 0 to below 1; what is held out is measured without. Default: 0 (ILM trains on the
+    /// plain likelihood).
+    pub label_smoothing: f64,
+    /// How it learns. Either part of `adapter-then-all` has a schedule, an optimiser and a patience of its own; the second goes on from what the first one
+    /// kept.
+    pub training: Training<Self>,
 }
 
 /// The network from item vectors to soft tokens.
@@ -107,6 +101,7 @@ impl Default for Phase2 {
             adapter: AdapterKind::Qformer,
             adapter_init: AdapterInit::Phase1,
             train: Trained::Adapter,
+            lora: None,
             mlp_tokens: 1,
             mlp_hidden: None,
             adapter_steps: 60,
@@ -115,14 +110,21 @@ impl Default for Phase2 {
             held_out: 0.1,
             eval_examples: 256,
             steps: 300,
-            learning_rate: 2e-3,
-            warmup_steps: None,
-            min_lr_ratio: 0.1,
-            weight_decay: 0.05,
-            clip_norm: 1.0,
             eval_every: 100,
-            log_every: 10,
+            label_smoothing: 0.0,
+            training: Training::default(),
+        }
+    }
+}
+
+impl Recipe for Phase2 {
+    /// BLIP-2 has a learning rate of 1e-4 for models a hundred times as large, and this weight decay.
+    fn recipe() -> Training<Self> {
+        Training {
+            learning_rate: 2e-3,
+            weight_decay: 0.05,
             checkpoint_every: 50,
+            ..Training::common()
         }
     }
 }
@@ -130,7 +132,7 @@ impl Default for Phase2 {
 impl Stage for Phase2 {
     const NAME: &'static str = "phase-2";
     const ABOUT: &'static str = "teaches a language model to read items through an adapter";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const PORTS: &'static [Port] = &[
         Port::one("items", &[ArtifactKind::ItemTokens]),
         Port::one("tasks", &[ArtifactKind::Tasks]),
@@ -146,6 +148,17 @@ impl Stage for Phase2 {
 
     fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
+        if let Some(lora) = &self.lora {
+            if self.train == Trained::Adapter {
+                found.push(Problem::new(
+                    "lora",
+                    "needs `train` to be `all` or `adapter-then-all`: with `adapter` the language model learns nothing",
+                ));
+            }
+            for (field, message) in lora.problems() {
+                found.push(Problem::new(format!("lora.{field}"), message));
+            }
+        }
         found.extend(Problem::at_least("mlp_tokens", self.mlp_tokens, 1));
         if let Some(hidden) = self.mlp_hidden {
             found.extend(Problem::at_least("mlp_hidden", hidden, 1));
@@ -160,11 +173,8 @@ impl Stage for Phase2 {
             ));
         }
         found.extend(Problem::at_least("eval_examples", self.eval_examples, 1));
-        let training = TrainConfig {
-            warmup_steps: self.warmup_steps.unwrap_or(self.steps / 10),
-            ..self.training(self.steps)
-        };
-        found.extend(training_problems(&training));
+        found.extend(smoothing_problem("label_smoothing", self.label_smoothing));
+        found.extend(self.training.problems(self.steps));
         found
     }
 
@@ -191,27 +201,18 @@ impl Progress for Shifted<'_> {
 }
 
 impl Phase2 {
+    /// The settings of a part of `steps` steps; one that is shorter than the rise only rises.
     fn training(&self, steps: u64) -> TrainConfig {
+        let config = self.training.config(steps, self.eval_every);
         TrainConfig {
-            steps,
-            learning_rate: self.learning_rate,
-            // A short first part may be shorter than the rise.
-            warmup_steps: self
-                .warmup_steps
-                .map_or(steps / 10, |warmup| warmup.min(steps)),
-            min_lr_ratio: self.min_lr_ratio,
-            weight_decay: self.weight_decay,
-            clip_norm: self.clip_norm,
-            eval_every: self.eval_every,
-            log_every: self.log_every,
-            checkpoint_every: self.checkpoint_every,
-            ..TrainConfig::default()
+            warmup_steps: config.warmup_steps.min(steps),
+            ..config
         }
     }
 
     fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
         let table = read_items(context)?;
-        let language = LanguageModel::load(device, &context.input("language_model")?.folder)?;
+        let mut language = LanguageModel::load(device, &context.input("language_model")?.folder)?;
         let (mut adapter, equal_size) = self.make_adapter(device, context, &table, &language)?;
         adapter.scale_output_to(device, &table, language.embedding_rms())?;
 
@@ -220,7 +221,7 @@ impl Phase2 {
             .apart(language.reads_prompts_apart());
         let examples = read_examples(context, "train.jsonl")?;
         let made = sequencer.training(&examples, self.max_tokens)?;
-        let (training, held_out) = self.split(&examples, made.sequences, &made.examples);
+        let (training, names, held_out) = self.split(&examples, made.sequences, &made.examples);
         context.progress.note(&format!(
             "{} examples, {} held out; {} targets cut and {} examples left out at {} tokens",
             training.len(),
@@ -240,23 +241,31 @@ impl Phase2 {
                 "the longest example has {longest} tokens, but the language model was trained on {seen}"
             ))?;
         }
-        let tuning = Tuning::new(&training, &held_out, &table, self.batch)?;
+        let tuning = Tuning::new(&training, &held_out, &table, self.batch)?
+            .smoothed(self.label_smoothing as f32)
+            .named(names);
+        if let Some(lora) = &self.lora {
+            language.add_lora(device, lora, context.seed.child("lora"))?;
+        }
         let mut model = ItemLanguage { adapter, language };
-        let metrics = self.tune(device, context, &tuning, &mut model)?;
+        let trained = self.tune(device, context, &tuning, &mut model)?;
 
         let tuned = self.train != Trained::Adapter;
         json::write(
             &context.out("config.json"),
             &ItemLanguageConfig {
                 adapter: model.adapter.config().clone(),
-                language_model_tuned: tuned,
+                language_model_tuned: tuned && self.lora.is_none(),
+                lora: self.lora.is_some(),
             },
         )?;
         weights::save(&model.adapter, &context.out("adapter.safetensors"))?;
-        if tuned {
+        if let Some(lora) = &self.lora {
+            model.language.save_lora(lora, &context.out("lora"))?;
+        } else if tuned {
             weights::save(&model.language, &context.out("language_model.safetensors"))?;
         }
-        json::write_lines(&context.out("metrics.jsonl"), &metrics)?;
+        write_metrics(context, &trained)?;
 
         let mut summary: BTreeMap<String, serde_json::Value> = BTreeMap::new();
         let mut put = |name: &str, value: usize| summary.insert(name.to_owned(), value.into());
@@ -269,9 +278,21 @@ impl Phase2 {
         if let Some(parameters) = equal_size {
             put("qformer_adapter_parameters", parameters);
         }
-        put("language_model_parameters", count(&model.language).0);
+        let mut low_rank = 0;
+        model.language.visit("", &mut |name, param| {
+            if is_lora(name) {
+                low_rank += param.value.rows() * param.value.columns();
+            }
+        });
+        put(
+            "language_model_parameters",
+            count(&model.language).0 - low_rank,
+        );
+        if self.lora.is_some() {
+            put("lora_parameters", low_rank);
+        }
         put("trained_parameters", count(&model).1);
-        last_metrics(&metrics, &mut summary);
+        summarise(&trained, &mut summary);
         json::write(&context.out("summary.json"), &summary)?;
         Ok(())
     }
@@ -351,7 +372,7 @@ impl Phase2 {
         context: &StageContext<'_>,
         tuning: &Tuning<'_>,
         model: &mut ItemLanguage<D>,
-    ) -> Result<Vec<Metric>, StageError> {
+    ) -> Result<training::Trained, StageError> {
         let parts: &[(&str, bool, u64)] = match self.train {
             Trained::Adapter => &[("adapter", false, self.steps)],
             Trained::All => &[("all", true, self.steps)],
@@ -360,8 +381,12 @@ impl Phase2 {
                 ("all", true, self.steps),
             ],
         };
-        let mut metrics = Vec::new();
-        let mut before = 0;
+        let mut all = training::Trained {
+            metrics: Vec::new(),
+            steps: 0,
+            kept: 0,
+            ended: Ended::Steps,
+        };
         for &(name, tuned, steps) in parts {
             let scratch = context.scratch.join(name);
             fs_err::create_dir_all(&scratch)?;
@@ -373,27 +398,31 @@ impl Phase2 {
                 context.seed.child("training").child(name),
                 device,
                 &scratch,
-                &Shifted(context.progress, before),
+                &Shifted(context.progress, all.steps),
             )?;
-            metrics.extend(trained.metrics.into_iter().map(|metric| Metric {
-                step: metric.step + before,
-                ..metric
-            }));
-            before += steps;
+            let before = all.steps;
+            all.metrics
+                .extend(trained.metrics.into_iter().map(|metric| Metric {
+                    step: metric.step + before,
+                    ..metric
+                }));
+            all.steps += trained.steps;
+            all.kept = before + trained.kept;
+            all.ended = trained.ended;
         }
-        Ok(metrics)
+        Ok(all)
     }
 
     /// Splits sequences into those to learn from and those to measure on. An example is held out when any of its items is, so
-    /// that training sees nothing of a held-out item.
+    /// that training sees nothing of a held-out item. Those to learn from come with a name each.
     fn split(
         &self,
         examples: &[TaskExample],
         sequences: Vec<Sequence>,
         positions: &[usize],
-    ) -> (Vec<Sequence>, Vec<Sequence>) {
+    ) -> (Vec<Sequence>, Vec<String>, Vec<Sequence>) {
         let hash = |item: u32| unit_hash("ilm-pipe held-out item v1", &item.to_le_bytes());
-        let (mut training, mut held_out) = (Vec::new(), Vec::new());
+        let (mut training, mut names, mut held_out) = (Vec::new(), Vec::new(), Vec::new());
         for (sequence, &position) in sequences.into_iter().zip(positions) {
             let example = &examples[position];
             if example.items.iter().any(|&item| hash(item) < self.held_out) {
@@ -404,10 +433,20 @@ impl Phase2 {
                 held_out.push((order, sequence));
             } else {
                 training.push(sequence);
+                let items: Vec<String> = example.items.iter().map(u32::to_string).collect();
+                names.push(match items.as_slice() {
+                    [] => format!("`{}`", example.task),
+                    [one] => format!("`{}` of item {one}", example.task),
+                    several => format!("`{}` of items {}", example.task, several.join(", ")),
+                });
             }
         }
         held_out.sort_by(|a, b| a.0.total_cmp(&b.0));
         held_out.truncate(self.eval_examples);
-        (training, held_out.into_iter().map(|(_, s)| s).collect())
+        (
+            training,
+            names,
+            held_out.into_iter().map(|(_, s)| s).collect(),
+        )
     }
 }

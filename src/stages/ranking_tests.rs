@@ -300,13 +300,13 @@ fn parameters_that_make_no_sense_are_named_all_at_once() {
     `regularization` is -0.5, but must be at least 0
     `init_std` is 0, but must be above 0
     ");
-    insta::assert_snapshot!(problems("fit-sasrec", json!({ "width": 10, "heads": 3, "dropout": 1.0, "epochs": 0, "batch": 0, "eval_every": 0, "learning_rate": -1.0 })), @r"
+    insta::assert_snapshot!(problems("fit-sasrec", json!({ "width": 10, "heads": 3, "dropout": 1.0, "epochs": 0, "batch": 0, "eval_every": 0, "training": { "learning_rate": -1.0 } })), @r"
     `heads` is 3, but must divide `width`, 10
     `dropout` is 1, but must be from 0 to below 1
     `epochs` is 0, but must be at least 1
     `batch` is 0, but must be at least 1
     `eval_every` is 0, but must be at least 1
-    `learning_rate` is -1, but must be above 0
+    `training.learning_rate` is -1, but must be above 0
     ");
     insta::assert_snapshot!(problems("rank", json!({ "cutoffs": [5, 0] })), @"`cutoffs[1]` is 0, but must be at least 1");
     insta::assert_snapshot!(problems("rank", json!({ "cutoffs": [] })), @"`cutoffs` is empty, but must have at least one number");

@@ -17,8 +17,8 @@ const BROKEN: &[(&str, &str, &[&str])] = &[
     ),
     (
         "losses       = [\"itc\", \"itm\", \"itg\", \"iic\"]",
-        "learning_rate = -0.1",
-        &["stage `phase1`: `learning_rate` is -0.1, but must be above 0"],
+        "training.learning_rate = -0.1",
+        &["stage `phase1`: `training.learning_rate` is -0.1, but must be above 0"],
     ),
     (
         "losses       = [\"itc\", \"itm\", \"itg\", \"iic\"]",

@@ -4,14 +4,17 @@ use dfdx::tensor::Cpu;
 use ilm_pipe::formats::{gguf, json, tensors};
 use ilm_pipe::nn::models::bert::Bert;
 use ilm_pipe::nn::models::gpt2::Gpt2;
-use ilm_pipe::nn::models::llama::Llama;
+use ilm_pipe::nn::models::llama::{Llama, LoraConfig, Projection};
 use ilm_pipe::nn::models::sentence::SentenceEncoder;
 use ilm_pipe::nn::models::t5::{T5, T5Encoder};
-use ilm_pipe::nn::{Graph, Matrix};
+use ilm_pipe::nn::{Graph, Matrix, Module as _};
 use ilm_pipe::progress::Silent;
+use ilm_pipe::seed::Seed;
 use ilm_pipe::text::{self, Tokenizer};
+use rand::Rng as _;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The largest difference, relative to 1 or to the number expected.
 const TOLERANCE: f32 = 1e-4;
@@ -89,6 +92,16 @@ fn compare(name: &str, what: &str, found: &[f32]) {
     assert!(worst < TOLERANCE, "{name}: {what} is off by {worst}");
 }
 
+/// Logits of the ids of a case, rows of padding left out.
+fn logits(name: &str, model: &Llama<Cpu>) -> Vec<f32> {
+    let padded = Padded::new(&case(name).ids);
+    let g = Graph::inference(&Cpu::default());
+    let embeddings = model.embed(&g, &padded.ids).expect("works");
+    let hidden = model.hidden(&g, &embeddings, padded.lengths.len());
+    let logits = model.logits(&g, &hidden.expect("works"));
+    padded.valid(&logits.expect("works"))
+}
+
 fn llama(name: &str) {
     let padded = Padded::new(&case(name).ids);
     let model = Llama::load(&Cpu::default(), &folder(name)).expect("works");
@@ -117,6 +130,66 @@ fn llama_with_llama3_frequencies_tied_in_shards_of_16_bits() {
 #[test]
 fn llama_with_biases_and_an_output_layer_and_an_older_config() {
     llama("llama-biases");
+}
+
+#[test]
+fn llama_with_low_rank_matrices_of_peft_apart_and_merged() {
+    let (device, name) = (Cpu::default(), "lora-peft");
+    let mut model = Llama::load(&device, &folder(name)).expect("works");
+    let base = logits(name, &model);
+    let lora = model.load_lora(&device, &folder(name).join("lora"));
+    let lora = lora.expect("works");
+    assert_eq!(
+        (lora.rank, lora.alpha, lora.dropout, lora.on.len()),
+        (3, 7.0, 0.25, 7)
+    );
+    let apart = logits(name, &model);
+    compare(name, "logits", &apart);
+    assert!(base.iter().zip(&apart).any(|(a, b)| (a - b).abs() > 0.1));
+    model.merge_lora(&device).expect("works");
+    assert!(!model.has_lora());
+    compare(name, "logits", &logits(name, &model));
+}
+
+/// PEFT opens the low-rank matrices that we write, and computes the same with them.
+#[test]
+#[ignore = "needs Python's peft; see tests/reference/lora.py"]
+fn peft_reads_the_low_rank_matrices_that_we_write() {
+    let (device, name) = (Cpu::default(), "lora-peft");
+    let mut model = Llama::load(&device, &folder(name)).expect("works");
+    let config = LoraConfig {
+        rank: 4,
+        alpha: 5.0,
+        on: vec![Projection::Q, Projection::Down],
+        ..LoraConfig::default()
+    };
+    model
+        .add_lora(&device, &config, Seed::new(3))
+        .expect("works");
+    let mut rng = Seed::new(4).rng();
+    model.visit_mut("", &mut |name, param| {
+        if name.ends_with("lora_B.weight") {
+            let mut values = param.value.to_vec();
+            values.fill_with(|| rng.gen_range(-0.5..0.5));
+            param.value.overwrite(&values).expect("works");
+        }
+    });
+    let written = tempfile::tempdir().expect("works");
+    model.save_lora(&config, written.path()).expect("works");
+    let python = std::env::var("ILM_PIPE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let ran = Command::new(python)
+        .arg(folder("lora.py"))
+        .args([folder(name), written.path().to_owned()])
+        .output()
+        .expect("works");
+    let errors = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{errors}");
+    let theirs: Vec<f32> = serde_json::from_slice(&ran.stdout).expect("works");
+    let ours = logits(name, &model);
+    assert_eq!(ours.len(), theirs.len());
+    for (a, b) in ours.iter().zip(&theirs) {
+        assert!((a - b).abs() < TOLERANCE * b.abs().max(1.0), "{a} {b}");
+    }
 }
 
 #[test]

@@ -54,15 +54,15 @@ fn killed_runs_end_like_undisturbed_ones(stage: &str) {
     let text = text
         .replace(
             "steps        = \"${phase1_steps}\"",
-            "steps = 24\ncheckpoint_every = 2",
+            "steps = 24\ntraining.checkpoint_every = 2",
         )
         .replace(
             "steps        = \"${phase2_steps}\"",
-            "steps = 16\nadapter_steps = 8\ncheckpoint_every = 2",
+            "steps = 16\nadapter_steps = 8\ntraining.checkpoint_every = 2",
         )
         .replace(
             "steps   = \"${lm_steps}\"",
-            "steps = 24\ncheckpoint_every = 2",
+            "steps = 24\ntraining.checkpoint_every = 2",
         );
     for project in [&undisturbed, &project] {
         project.write("p.toml", &text);

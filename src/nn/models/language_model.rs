@@ -5,10 +5,11 @@
 
 use super::cache::Cache;
 use super::gpt2::Gpt2;
-use super::llama::{self, Llama};
+use super::llama::{self, Llama, LoraConfig};
 use super::pretrained::{is_gguf, read_config, weights_path};
 use super::t5::{self, T5};
 use crate::nn::{Backend, Graph, Matrix, Module, NnError, Param};
+use crate::seed::Seed;
 use std::path::Path;
 
 /// A language model.
@@ -212,5 +213,60 @@ impl<D: Backend> Writing<D> {
             Self::Decoder(cache) => cache.keep(g, texts),
             Self::T5(state) => state.keep(g, texts),
         }
+    }
+}
+
+/// Low-rank adaptation: of the Llama family only. PEFT's files for GPT-2 adapt queries, keys and values as one.
+impl<D: Backend> LanguageModel<D> {
+    fn adaptable(&mut self) -> Result<&mut Llama<D>, NnError> {
+        let family = match self {
+            Self::Llama(model) => return Ok(model),
+            Self::Gpt2(_) => "GPT-2",
+            Self::T5(_) => "T5",
+        };
+        Err(NnError::setting(
+            "lora",
+            format!("is for the Llama family, but the language model is {family}"),
+        ))
+    }
+
+    /// See [`Llama::add_lora`].
+    ///
+    /// # Errors
+    /// When the model is of another family; a senseless setting.
+    pub fn add_lora(&mut self, device: &D, config: &LoraConfig, seed: Seed) -> Result<(), NnError> {
+        self.adaptable()?.add_lora(device, config, seed)
+    }
+
+    /// Whether it has low-rank matrices.
+    pub fn has_lora(&self) -> bool {
+        match self {
+            Self::Llama(model) => model.has_lora(),
+            Self::Gpt2(_) | Self::T5(_) => false,
+        }
+    }
+
+    /// See [`Llama::merge_lora`].
+    ///
+    /// # Errors
+    /// When the model is of another family.
+    pub fn merge_lora(&mut self, device: &D) -> Result<(), NnError> {
+        self.adaptable()?.merge_lora(device)
+    }
+
+    /// See [`Llama::save_lora`].
+    ///
+    /// # Errors
+    /// When the model is of another family, or a file cannot be written.
+    pub fn save_lora(&mut self, config: &LoraConfig, folder: &Path) -> Result<(), NnError> {
+        self.adaptable()?.save_lora(config, folder)
+    }
+
+    /// See [`Llama::load_lora`].
+    ///
+    /// # Errors
+    /// When the model is of another family; else as there.
+    pub fn load_lora(&mut self, device: &D, folder: &Path) -> Result<LoraConfig, NnError> {
+        self.adaptable()?.load_lora(device, folder)
     }
 }

@@ -3,15 +3,15 @@
 //! One file: a line that names the format, a line of JSON (the step, the settings, the logged numbers as bits, the names and shapes of the
 //! arrays), the arrays as little-endian `f32`, and the BLAKE3 hash of everything before it. It is written aside, synced and renamed.
 
-use super::Metric;
 use super::run::Mean;
+use super::{Judged, Metric};
 use crate::nn::NnError;
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Names the format; a change of it makes older checkpoints unreadable on purpose.
-const FORMAT: &[u8] = b"ilm-pipe checkpoint v1\n";
+const FORMAT: &[u8] = b"ilm-pipe checkpoint v2\n";
 
 /// The state of a training after some updates.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,9 @@ pub struct Checkpoint {
     pub metrics: Vec<Metric>,
     /// Means since the last log.
     pub sums: Vec<Mean>,
-    /// Named arrays: parameters and moments.
+    /// What the evaluations said so far.
+    pub judged: Judged,
+    /// Named arrays: parameters and moments, and the parameters of the best evaluation where they are wanted.
     pub arrays: Vec<(String, Vec<f32>)>,
 }
 
@@ -36,6 +38,10 @@ struct Header {
     metrics: Vec<(u64, String, u64)>,
     /// Name, bits of the sum, count.
     sums: Vec<(String, u64, u64)>,
+    /// Step and bits of the value.
+    best: Option<(u64, u64)>,
+    reference: Option<u64>,
+    waited: u64,
     arrays: Vec<(String, usize)>,
 }
 
@@ -89,6 +95,12 @@ impl Checkpoint {
                 .iter()
                 .map(|mean| (mean.name.clone(), mean.sum.to_bits(), mean.count))
                 .collect(),
+            best: self
+                .judged
+                .best
+                .map(|(step, value)| (step, value.to_bits())),
+            reference: self.judged.reference.map(f64::to_bits),
+            waited: self.judged.waited,
             arrays: self
                 .arrays
                 .iter()
@@ -144,6 +156,11 @@ impl Checkpoint {
                     count,
                 })
                 .collect(),
+            judged: Judged {
+                best: header.best.map(|(step, bits)| (step, f64::from_bits(bits))),
+                reference: header.reference.map(f64::from_bits),
+                waited: header.waited,
+            },
             arrays,
         })
     }
@@ -167,6 +184,11 @@ mod tests {
                 sum: 1.0 / 3.0,
                 count: 3,
             }],
+            judged: Judged {
+                best: Some((5, 0.1 + 0.2)),
+                reference: Some(1.0 / 3.0),
+                waited: 2,
+            },
             arrays: vec![
                 ("a".to_owned(), vec![1.5, -0.0, 1e-40]),
                 ("b".to_owned(), vec![f32::MAX]),

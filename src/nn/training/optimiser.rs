@@ -1,6 +1,7 @@
 //! AdamW.
 
 use super::TrainConfig;
+use super::groups::group_of;
 use crate::nn::{Backend, Module, NnError, ParamGrads};
 use rayon::prelude::*;
 
@@ -10,7 +11,8 @@ const PIECE: usize = 1 << 14;
 /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2), in PyTorch's order: decay, moments, bias correction.
 ///
 /// `p ← p·(1 − lr·λ)`, `m ← β₁m + (1 − β₁)g`, `v ← β₂v + (1 − β₂)g²`,
-/// `p ← p − lr·(m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)`. Parameters saved as vectors are not decayed.
+/// `p ← p − lr·(m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)`. Parameters saved as vectors are not decayed. `lr` and `λ` of a parameter are those of
+/// its [`super::Group`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct AdamW {
     /// Updates done.
@@ -19,7 +21,8 @@ pub struct AdamW {
     pub(super) first: Vec<Vec<f32>>,
     /// Second moments.
     pub(super) second: Vec<Vec<f32>>,
-    weight_decay: f64,
+    /// What the rate of each is multiplied by, and its decay.
+    scales: Vec<(f64, f64)>,
     beta1: f64,
     beta2: f64,
     eps: f64,
@@ -29,16 +32,23 @@ impl AdamW {
     /// Starts with zero moments for the trainable parameters of `model`.
     pub fn new<D: Backend, M: Module<D> + ?Sized>(model: &M, config: &TrainConfig) -> Self {
         let mut first = Vec::new();
-        model.visit("", &mut |_, param| {
+        let mut scales = Vec::new();
+        model.visit("", &mut |name, param| {
             if param.trainable() {
                 first.push(vec![0.0; param.value.rows() * param.value.columns()]);
+                let group = group_of(&config.groups, name);
+                let decay = group
+                    .and_then(|group| group.weight_decay)
+                    .unwrap_or(config.weight_decay);
+                let decay = if param.vector { 0.0 } else { decay };
+                scales.push((group.map_or(1.0, |group| group.lr_scale), decay));
             }
         });
         Self {
             steps: 0,
             second: first.clone(),
             first,
-            weight_decay: config.weight_decay,
+            scales,
             beta1: config.beta1,
             beta2: config.beta2,
             eps: config.eps,
@@ -61,21 +71,26 @@ impl AdamW {
         rate: f64,
     ) -> Result<(), NnError> {
         self.steps += 1;
-        let update = Update {
-            keep: (1.0 - rate * self.weight_decay) as f32,
+        let corrections = (
+            1.0 - self.beta1.powf(self.steps as f64),
+            1.0 - self.beta2.powf(self.steps as f64),
+        );
+        let update = |(scale, decay): (f64, f64)| Update {
+            keep: (1.0 - rate * scale * decay) as f32,
             beta1: self.beta1 as f32,
             beta2: self.beta2 as f32,
             rest1: (1.0 - self.beta1) as f32,
             rest2: (1.0 - self.beta2) as f32,
-            size: (rate / (1.0 - self.beta1.powf(self.steps as f64))) as f32,
-            root: (1.0 / (1.0 - self.beta2.powf(self.steps as f64)).sqrt()) as f32,
+            size: (rate * scale / corrections.0) as f32,
+            root: (1.0 / corrections.1.sqrt()) as f32,
             eps: self.eps as f32,
         };
         let mut state = self
             .first
             .iter_mut()
             .zip(&mut self.second)
-            .zip(&gradients.values);
+            .zip(&gradients.values)
+            .zip(&self.scales);
         let mut result = Ok(());
         model.visit_mut("", &mut |name, param| {
             if !param.trainable() || result.is_err() {
@@ -83,13 +98,10 @@ impl AdamW {
             }
             let count = param.value.rows() * param.value.columns();
             match state.next() {
-                Some(((first, second), gradient))
+                Some((((first, second), gradient), &scales))
                     if first.len() == count && gradient.len() == count =>
                 {
-                    let update = Update {
-                        keep: if param.vector { 1.0 } else { update.keep },
-                        ..update
-                    };
+                    let update = update(scales);
                     result = param
                         .value
                         .update(|values| update.apply(values, first, second, gradient));

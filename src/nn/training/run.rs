@@ -1,9 +1,14 @@
 //! The training loop.
 
-use super::{AdamW, Checkpoint, TrainConfig};
+use super::groups;
+use super::{AdamW, Judge, Judged, Keep, TrainConfig};
+use crate::formats::FormatError;
+use crate::formats::tensorboard::EventFile;
 use crate::nn::{Backend, Graph, Matrix, Module, NnError, ParamGrads};
 use crate::progress::{Progress, Stopped};
 use crate::seed::Seed;
+use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 /// What a model is trained for.
@@ -23,8 +28,16 @@ pub trait Objective<D: Backend> {
         seed: Seed,
     ) -> Result<Losses<D>, NnError>;
 
+    /// What a person would call the examples of batch number `step`, for the message about a batch that broke the training.
+    fn examples(&self, step: u64, seed: Seed) -> Vec<String>;
+
     /// Numbers about the model on held-out data, logged as `eval.NAME`.
     fn evaluate(&self, model: &Self::Model, device: &D) -> Result<Vec<(String, f64)>, NnError>;
+
+    /// The evaluated number that early stopping and [`Keep::Best`] go by.
+    fn judge(&self) -> Judge {
+        Judge::LOSS
+    }
 }
 
 /// The losses of one batch.
@@ -33,6 +46,10 @@ pub struct Losses<D: Backend> {
     pub total: Matrix<D>,
     /// Named parts, logged as `train.NAME`; the same names at every step.
     pub parts: Vec<(&'static str, f64)>,
+    /// How much the batch counts among those that make one update, above 0. The loss is a mean, so for an update that equals that of the
+    /// large batch this is the number of targets that it is a mean of, not 1. A contrastive loss compares the examples of its batch with one another: no weights
+    /// make small batches into a large one, and each counts 1.
+    pub weight: f64,
 }
 
 /// A logged number.
@@ -44,6 +61,16 @@ pub struct Metric {
     pub name: String,
     /// Its value.
     pub value: f64,
+}
+
+/// Adds logged numbers to an event file: `train.loss` as `train/loss`, which draws all of `train` together.
+pub fn log_scalars(file: &mut EventFile, metrics: &[Metric]) -> Result<(), FormatError> {
+    let tags: Vec<String> = metrics
+        .iter()
+        .map(|m| m.name.replacen('.', "/", 1))
+        .collect();
+    let scalars = metrics.iter().zip(&tags);
+    file.append(scalars.map(|(metric, tag)| (metric.step, tag.as_str(), metric.value)))
 }
 
 /// A mean that is being taken.
@@ -64,9 +91,40 @@ pub struct Trained {
     pub metrics: Vec<Metric>,
     /// Updates done.
     pub steps: u64,
+    /// Updates after which the model had the parameters that it now has: `steps`, or those of the best evaluation.
+    pub kept: u64,
+    /// Why it ended.
+    pub ended: Ended,
+}
+
+/// Why a training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All steps are done.
+    Steps,
+    /// As many evaluations as `patience` says brought nothing better.
+    Patience,
+}
+
+impl Ended {
+    /// The name in summaries.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Steps => "steps",
+            Self::Patience => "patience",
+        }
+    }
 }
 
 impl Trained {
+    /// The value logged under `name` at the step whose parameters were kept.
+    pub fn kept(&self, name: &str) -> Option<f64> {
+        let mut found = self.metrics.iter().rev();
+        found
+            .find(|metric| metric.step == self.kept && metric.name == name)
+            .map(|metric| metric.value)
+    }
+
     /// The last value logged under `name`.
     pub fn last(&self, name: &str) -> Option<f64> {
         let mut backwards = self.metrics.iter().rev();
@@ -80,12 +138,13 @@ impl Trained {
 ///
 /// Logs the means of `train.loss` and its parts, `train.gradient_norm` and `train.learning_rate` every
 /// `log_every` updates, and `eval.…` at the start, every `eval_every` updates and at the end. A training that was stopped or killed and is
-/// started again with the same arguments ends with the same bits. A checkpoint that is damaged or of another training is ignored
+/// started again with the same arguments ends with the same bits. The event file in `scratch` shows all of it to TensorBoard while it trains. A checkpoint that is damaged or of another training is ignored
 /// with a warning.
 ///
 /// # Errors
-/// [`NnError::NotFinite`] with the step when the loss or the gradient is not finite; [`NnError::Stopped`] when asked to stop, after
-/// saving a checkpoint.
+/// [`NnError::NotFinite`] with the step, the examples and the largest gradient when the loss, the gradient or the evaluated number
+/// that the training is judged by is not finite; [`NnError::Setting`] when a group matches no parameter, or when `patience` or [`Keep::Best`] is wanted and nothing is
+/// evaluated; [`NnError::Stopped`] when asked to stop, after saving a checkpoint.
 pub fn train<D: Backend, O: Objective<D>>(
     objective: &O,
     model: &mut O::Model,
@@ -96,6 +155,11 @@ pub fn train<D: Backend, O: Objective<D>>(
     progress: &dyn Progress,
 ) -> Result<Trained, NnError> {
     config.check()?;
+    for pattern in groups::check(model, &config.groups)? {
+        progress.note(&format!(
+            "the parameters of the group `{pattern}` are frozen here"
+        ))?;
+    }
     let mut session = Session {
         objective,
         optimiser: AdamW::new(model, config),
@@ -108,85 +172,173 @@ pub fn train<D: Backend, O: Objective<D>>(
         step: 0,
         metrics: Vec::new(),
         sums: Vec::new(),
+        judged: Judged::default(),
+        best: Vec::new(),
         stopped: None,
+        largest: None,
+        before: None,
+        live: None,
     };
     session.resume()?;
+    session.show()?;
     match session.run() {
         Err(NnError::Stopped(Stopped)) => {
             session.save()?;
             Err(NnError::Stopped(Stopped))
         }
         Err(error) => Err(error),
-        Ok(()) => Ok(Trained {
-            metrics: session.metrics,
-            steps: session.step,
-        }),
+        Ok(ended) => session.finish(ended),
     }
 }
 
 /// One session of a training.
-struct Session<'a, D: Backend, O: Objective<D>> {
-    objective: &'a O,
-    model: &'a mut O::Model,
-    optimiser: AdamW,
-    config: &'a TrainConfig,
-    seed: Seed,
+pub(super) struct Session<'a, D: Backend, O: Objective<D>> {
+    pub(super) objective: &'a O,
+    pub(super) model: &'a mut O::Model,
+    pub(super) optimiser: AdamW,
+    pub(super) config: &'a TrainConfig,
+    pub(super) seed: Seed,
     device: &'a D,
-    scratch: &'a Path,
-    progress: &'a dyn Progress,
+    pub(super) scratch: &'a Path,
+    pub(super) progress: &'a dyn Progress,
     /// Updates done.
-    step: u64,
-    metrics: Vec<Metric>,
+    pub(super) step: u64,
+    pub(super) metrics: Vec<Metric>,
     /// Sums since the last log.
-    sums: Vec<Mean>,
+    pub(super) sums: Vec<Mean>,
+    /// What the evaluations said.
+    pub(super) judged: Judged,
+    /// The trainable parameters of the best evaluation, when they are wanted.
+    pub(super) best: Vec<Vec<f32>>,
     /// Set when a report was answered with the wish to stop.
     stopped: Option<Stopped>,
+    /// Name and norm of the largest gradient of the update at hand, or of the last one.
+    largest: Option<Largest>,
+    /// That of the update before.
+    before: Option<Largest>,
+    /// What was logged so far, for a person who looks while it trains; and how much of it is in the file.
+    live: Option<(EventFile, usize)>,
+}
+
+/// The largest gradient of an update.
+struct Largest {
+    /// Its parameter.
+    name: String,
+    norm: f64,
+    /// How many gradients are not finite, and how many there are.
+    broken: (usize, usize),
+}
+
+impl fmt::Display for Largest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.norm.is_finite() {
+            write!(f, "{:.3e}, of `{}`", self.norm, self.name)
+        } else {
+            let (broken, all) = self.broken;
+            write!(
+                f,
+                "{}, of `{}` and {} of {} others",
+                self.norm,
+                self.name,
+                broken - 1,
+                all - 1
+            )
+        }
+    }
 }
 
 impl<D: Backend, O: Objective<D>> Session<'_, D, O> {
     /// Trains to the end. Asked to stop, it ends between updates, with everything due after the last update done.
-    fn run(&mut self) -> Result<(), NnError> {
-        let steps = self.config.steps;
+    fn run(&mut self) -> Result<Ended, NnError> {
+        let config = self.config;
         let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
         if self.step == 0 && self.metrics.is_empty() {
             self.evaluate()?;
         }
+        self.needs_judge()?;
         loop {
             if let Some(stopped) = self.stopped {
                 return Err(stopped.into());
             }
-            self.progress.tick("step", self.step, steps)?;
-            if self.step == steps {
-                return Ok(());
+            self.progress.tick("step", self.step, config.steps)?;
+            if self.step == config.steps {
+                return Ok(Ended::Steps);
+            }
+            if config.patience > 0 && self.judged.waited >= config.patience {
+                return Ok(Ended::Patience);
             }
             self.update()?;
-            if due(self.config.log_every, self.step) || self.step == steps {
-                self.log();
+            let last = self.step == config.steps;
+            if due(config.log_every, self.step) || last {
+                self.log()?;
             }
-            if due(self.config.eval_every, self.step) || self.step == steps {
+            if due(config.eval_every, self.step) || last {
                 self.evaluate()?;
             }
-            if due(self.config.checkpoint_every, self.step) || self.step == steps {
+            let tired = config.patience > 0 && self.judged.waited >= config.patience;
+            if due(config.checkpoint_every, self.step) || last || tired {
                 self.save()?;
             }
         }
     }
 
+    /// Fills the model with the parameters to keep.
+    fn finish(mut self, ended: Ended) -> Result<Trained, NnError> {
+        let mut kept = self.step;
+        if let (Keep::Best, Some((step, _))) = (self.config.keep, self.judged.best) {
+            kept = step;
+            if kept != self.step {
+                let best = std::mem::take(&mut self.best);
+                self.fill(best.iter().map(Vec::as_slice))?;
+            }
+        }
+        if ended == Ended::Patience {
+            self.progress.note(&format!(
+                "training ends at step {}: {} evaluations brought nothing better",
+                self.step, self.judged.waited
+            ))?;
+        }
+        if kept != self.step {
+            self.progress
+                .note(&format!("the parameters of step {kept} are kept"))?;
+        }
+        Ok(Trained {
+            metrics: self.metrics,
+            steps: self.step,
+            kept,
+            ended,
+        })
+    }
+
     /// One update of the parameters from `accumulate` batches.
     fn update(&mut self) -> Result<(), NnError> {
         let count = self.config.accumulate;
-        let mut sum: Option<ParamGrads> = None;
-        for batch in self.step * count..(self.step + 1) * count {
+        let (mut sum, mut weights): (Option<ParamGrads>, f64) = (None, 0.0);
+        // Weighted sums over the batches of this update.
+        let mut means: Vec<(String, f64)> = Vec::new();
+        let mut add = |name: &str, value: f64| match means.iter_mut().find(|mean| mean.0 == name) {
+            Some(mean) => mean.1 += value,
+            None => means.push((name.to_owned(), value)),
+        };
+        let batches = self.step * count..(self.step + 1) * count;
+        for batch in batches.clone() {
             let g = Graph::training(self.device, self.seed.child("graph").at(batch));
-            let batches = self.seed.child("batches");
-            let losses = self.objective.loss(&g, self.model, batch, batches)?;
+            let losses = self.objective.loss(&g, self.model, batch, self.batches())?;
             let loss = f64::from(losses.total.item()?);
-            self.finite("loss", loss)?;
-            self.add("train.loss", loss);
-            for (name, value) in losses.parts {
-                self.add(&format!("train.{name}"), value);
+            let mut gradients = g.backward(&losses.total)?.collect(self.model)?;
+            if !loss.is_finite() {
+                self.look_for_largest(&gradients.squares());
+                return Err(self.broken("loss", loss, batch..batch + 1));
             }
-            let gradients = g.backward(&losses.total)?.collect(self.model)?;
+            let weight = if count > 1 { losses.weight } else { 1.0 };
+            weights += weight;
+            add("train.loss", weight * loss);
+            for (name, value) in losses.parts {
+                add(&format!("train.{name}"), weight * value);
+            }
+            if count > 1 {
+                gradients.scale(weight as f32);
+            }
             match &mut sum {
                 None => sum = Some(gradients),
                 Some(sum) => sum.accumulate(&gradients),
@@ -194,14 +346,21 @@ impl<D: Backend, O: Objective<D>> Session<'_, D, O> {
         }
         let mut gradients = sum.expect("`accumulate` is at least 1, checked at the start");
         if count > 1 {
-            gradients.scale(1.0 / count as f32);
+            gradients.scale((1.0 / weights) as f32);
         }
-        let norm = if self.config.clip_norm > 0.0 {
-            gradients.clip(self.config.clip_norm)
-        } else {
-            gradients.norm()
-        };
-        self.finite("the norm of the gradient", norm)?;
+        for (name, sum) in means {
+            self.add(&name, sum / weights);
+        }
+        let squares = gradients.squares();
+        let norm = squares.iter().sum::<f64>().sqrt();
+        self.look_for_largest(&squares);
+        if !norm.is_finite() {
+            return Err(self.broken("the norm of the gradient", norm, batches));
+        }
+        let limit = self.config.clip_norm;
+        if limit > 0.0 && norm > limit {
+            gradients.scale((limit / norm) as f32);
+        }
         self.add("train.gradient_norm", norm);
         let rate = self.config.schedule().rate(self.step);
         self.optimiser.step(self.model, &gradients, rate)?;
@@ -209,15 +368,74 @@ impl<D: Backend, O: Objective<D>> Session<'_, D, O> {
         Ok(())
     }
 
-    fn finite(&self, what: &str, value: f64) -> Result<(), NnError> {
-        if value.is_finite() {
-            return Ok(());
+    /// The seed of the order of the batches.
+    fn batches(&self) -> Seed {
+        self.seed.child("batches")
+    }
+
+    /// Remembers which trainable parameter has the largest gradient; one that is not finite is larger than any.
+    fn look_for_largest(&mut self, squares: &[f64]) {
+        let size = |square: f64| {
+            if square.is_finite() {
+                square
+            } else {
+                f64::INFINITY
+            }
+        };
+        let broken = squares.iter().filter(|square| !square.is_finite()).count();
+        let broken = (broken, squares.len());
+        let mut largest: Option<(String, f64)> = None;
+        let mut squares = squares.iter();
+        self.model.visit("", &mut |name, param| {
+            if !param.trainable() {
+                return;
+            }
+            if let Some(&square) = squares.next() {
+                if largest
+                    .as_ref()
+                    .is_none_or(|old| size(square) > size(old.1))
+                {
+                    largest = Some((name.to_owned(), square));
+                }
+            }
+        });
+        self.before = self.largest.take();
+        self.largest = largest.map(|(name, square)| Largest {
+            name,
+            norm: square.sqrt(),
+            broken,
+        });
+    }
+
+    /// The error about a number that is not finite. All examples go to the log, the first ones into the message.
+    fn broken(&self, what: &str, value: f64, batches: Range<u64>) -> NnError {
+        let seed = self.batches();
+        let examples: Vec<String> = batches
+            .flat_map(|batch| self.objective.examples(batch, seed))
+            .collect();
+        if !examples.is_empty() {
+            let all = format!(
+                "the examples of the batch that broke: {}",
+                examples.join("; ")
+            );
+            if let Err(stopped) = self.progress.note(&all) {
+                return stopped.into();
+            }
         }
-        Err(NnError::NotFinite {
+        let gradient = match (&self.largest, &self.before) {
+            (Some(now), Some(before)) if !now.norm.is_finite() => {
+                format!("the largest gradient is {now} (the update before: {before})")
+            }
+            (Some(now), _) => format!("the largest gradient is {now}"),
+            (None, _) => "nothing has a gradient yet".to_owned(),
+        };
+        NnError::NotFinite {
             step: self.step,
             what: what.to_owned(),
             value,
-        })
+            examples,
+            gradient,
+        }
     }
 
     /// Adds to a mean that will be logged.
@@ -236,19 +454,63 @@ impl<D: Backend, O: Objective<D>> Session<'_, D, O> {
     }
 
     /// Logs the means since the last log.
-    fn log(&mut self) {
+    fn log(&mut self) -> Result<(), NnError> {
         for mean in std::mem::take(&mut self.sums) {
             self.metric(mean.name, mean.sum / mean.count as f64);
         }
         let rate = self.config.schedule().rate(self.step - 1);
         self.metric("train.learning_rate".to_owned(), rate);
+        self.show()
+    }
+
+    /// Adds what is new to the event file in scratch. It is added to, not replaced: TensorBoard goes on reading where it was.
+    fn show(&mut self) -> Result<(), NnError> {
+        let (mut file, shown) = match self.live.take() {
+            Some(live) => live,
+            None => (EventFile::create(self.scratch)?, 0),
+        };
+        log_scalars(&mut file, &self.metrics[shown..])?;
+        self.live = Some((file, self.metrics.len()));
+        Ok(())
     }
 
     fn evaluate(&mut self) -> Result<(), NnError> {
+        let judge = self.objective.judge();
+        let mut judged = None;
         for (name, value) in self.objective.evaluate(self.model, self.device)? {
+            if name == judge.name {
+                judged = Some(value);
+            }
             self.metric(format!("eval.{name}"), value);
         }
+        self.show()?;
+        let Some(value) = judged else {
+            return Ok(());
+        };
+        if !value.is_finite() {
+            return Err(self.broken(&format!("`eval.{}`", judge.name), value, 0..0));
+        }
+        let delta = self.config.min_delta;
+        let best = self.judged.note(self.step, value, judge.better, delta);
+        if best && self.config.keep == Keep::Best {
+            self.best = self.trainable();
+        }
         Ok(())
+    }
+
+    /// Refuses to go by evaluations when there are none.
+    fn needs_judge(&self) -> Result<(), NnError> {
+        let (patience, keep) = (self.config.patience, self.config.keep);
+        if self.judged.best.is_some() || (patience == 0 && keep == Keep::Last) {
+            return Ok(());
+        }
+        let name = self.objective.judge().name;
+        let missing = format!("needs `eval.{name}`, but nothing is held out to evaluate");
+        Err(if patience > 0 {
+            NnError::setting("patience", format!("is {patience}, which {missing}"))
+        } else {
+            NnError::setting("keep", format!("is `best`, which {missing}"))
+        })
     }
 
     /// Logs a number. A wish to stop is kept for the end of the update: a resumed training must not lack what was due.
@@ -261,101 +523,5 @@ impl<D: Backend, O: Objective<D>> Session<'_, D, O> {
             name,
             value,
         });
-    }
-
-    /// What a checkpoint must have been made with to be of use here.
-    fn identity(&self) -> Result<String, NnError> {
-        let config = serde_json::to_string(self.config).map_err(std::io::Error::from)?;
-        Ok(format!("seed {}, {config}", self.seed.value()))
-    }
-
-    fn save(&self) -> Result<(), NnError> {
-        let mut arrays = Vec::new();
-        self.model.visit("", &mut |name, param| {
-            if param.trainable() {
-                arrays.push((name.to_owned(), param.value.to_vec()));
-            }
-        });
-        for (kind, moments) in [
-            ("first", &self.optimiser.first),
-            ("second", &self.optimiser.second),
-        ] {
-            for values in moments {
-                arrays.push((kind.to_owned(), values.clone()));
-            }
-        }
-        let checkpoint = Checkpoint {
-            identity: self.identity()?,
-            step: self.step,
-            metrics: self.metrics.clone(),
-            sums: self.sums.clone(),
-            arrays,
-        };
-        checkpoint.save(self.scratch)
-    }
-
-    /// Takes over the checkpoint, if there is one that can be used.
-    fn resume(&mut self) -> Result<(), NnError> {
-        match Checkpoint::load(self.scratch, &self.identity()?) {
-            Ok(None) => Ok(()),
-            Ok(Some(checkpoint)) if self.fits(&checkpoint) => {
-                let step = checkpoint.step;
-                self.take_over(checkpoint)?;
-                let total = self.config.steps;
-                let text = format!("training goes on after step {step} of {total}");
-                Ok(self.progress.note(&text)?)
-            }
-            Ok(Some(_)) => self.start_over("the checkpoint is of another model"),
-            Err(reason) => self.start_over(&reason),
-        }
-    }
-
-    fn start_over(&self, reason: &str) -> Result<(), NnError> {
-        let text = format!("{reason}; training starts from the beginning");
-        Ok(self.progress.warn(&text)?)
-    }
-
-    /// Whether the arrays of a checkpoint are those of this model.
-    fn fits(&self, checkpoint: &Checkpoint) -> bool {
-        let mut expected = Vec::new();
-        self.model.visit("", &mut |name, param| {
-            if param.trainable() {
-                expected.push((name.to_owned(), param.value.rows() * param.value.columns()));
-            }
-        });
-        let lengths: Vec<usize> = expected.iter().map(|array| array.1).collect();
-        for kind in ["first", "second"] {
-            expected.extend(lengths.iter().map(|&length| (kind.to_owned(), length)));
-        }
-        checkpoint.step <= self.config.steps
-            && checkpoint.arrays.len() == expected.len()
-            && checkpoint
-                .arrays
-                .iter()
-                .zip(&expected)
-                .all(|(have, want)| have.0 == want.0 && have.1.len() == want.1)
-    }
-
-    /// Overwrites the state with that of a checkpoint that fits.
-    fn take_over(&mut self, checkpoint: Checkpoint) -> Result<(), NnError> {
-        let mut arrays = checkpoint.arrays.into_iter().map(|array| array.1);
-        let mut result = Ok(());
-        self.model.visit_mut("", &mut |_, param| {
-            if param.trainable()
-                && result.is_ok()
-                && let Some(values) = arrays.next()
-            {
-                result = param.value.overwrite(&values);
-            }
-        });
-        result?;
-        let count = self.optimiser.first.len();
-        self.optimiser.first = arrays.by_ref().take(count).collect();
-        self.optimiser.second = arrays.collect();
-        self.optimiser.steps = checkpoint.step;
-        self.step = checkpoint.step;
-        self.metrics = checkpoint.metrics;
-        self.sums = checkpoint.sums;
-        Ok(())
     }
 }

@@ -16,9 +16,12 @@ fn small() -> Phase1Stage {
         query_tokens: 3,
         projection: 8,
         steps: 4,
-        warmup_steps: Some(1),
+        training: Training {
+            warmup_steps: Some(1),
+            log_every: 1,
+            ..Training::default()
+        },
         eval_every: 2,
-        log_every: 1,
         batch: 6,
         pair_batch: 5,
         ..Phase1Stage::default()
@@ -155,12 +158,15 @@ fn senseless_parameters_are_all_named() {
         losses: vec![],
         query_tokens: 0,
         heads: 3,
-        learning_rate: -1e-3,
+        training: Training {
+            learning_rate: -1e-3,
+            warmup_steps: Some(0),
+            ..Training::default()
+        },
         dropout: 1.0,
         margin: 0.0,
         batch: 1,
         steps: 0,
-        warmup_steps: Some(0),
         pair_temperature: f64::NAN,
         ..Phase1Stage::default()
     };

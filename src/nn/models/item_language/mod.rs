@@ -16,9 +16,10 @@ pub use objective::Tuning;
 
 use super::adapter::{Adapter, AdapterConfig};
 use super::language_model::LanguageModel;
+use super::llama::is_lora;
 use super::qformer::TokenTable;
 use crate::module;
-use crate::nn::{Backend, Graph, Matrix, NnError, ops, set_trainable};
+use crate::nn::{Backend, Graph, Matrix, Module as _, NnError, ops, set_trainable};
 use crate::text::PAD;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,9 @@ pub struct ItemLanguageConfig {
     pub adapter: AdapterConfig,
     /// Whether the language model was tuned, and so has weights of its own in `language_model.safetensors`.
     pub language_model_tuned: bool,
+    /// Whether it learned through low-rank matrices, which are in the folder `lora`.
+    #[serde(default)]
+    pub lora: bool,
 }
 
 /// Sequences of one batch, padded on the right to the longest.
@@ -117,9 +121,12 @@ impl Batch {
 }
 
 impl<D: Backend> ItemLanguage<D> {
-    /// Freezes or thaws the language model; the adapter always trains.
+    /// Freezes or thaws the language model; the adapter always trains. One with low-rank matrices learns through them alone.
     pub fn tune_language(&mut self, tuned: bool) {
-        set_trainable(&mut self.language, tuned);
+        let low_rank = self.language.has_lora();
+        self.language.visit_mut("", &mut |name, param| {
+            param.set_trainable(tuned && (!low_rank || is_lora(name)));
+        });
         set_trainable(&mut self.adapter, true);
     }
 

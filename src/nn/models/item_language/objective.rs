@@ -20,6 +20,10 @@ pub struct Tuning<'a> {
     /// Sequences of a step.
     batch: usize,
     batches: Batches,
+    /// Share of the target distribution that is spread over all tokens in training.
+    smoothing: f32,
+    /// What a person calls each training sequence.
+    names: Vec<String>,
 }
 
 impl<'a> Tuning<'a> {
@@ -42,20 +46,35 @@ impl<'a> Tuning<'a> {
             table,
             batch,
             batches: Batches::new(training.iter().map(|s| s.ids.len()).collect(), batch),
+            smoothing: 0.0,
+            names: Vec::new(),
         })
     }
 
+    /// Trains with label smoothing, at least 0 and below 1. What is held out is measured without.
+    #[must_use]
+    pub fn smoothed(self, smoothing: f32) -> Self {
+        Self { smoothing, ..self }
+    }
+
+    /// Gives each training sequence a name for messages.
+    #[must_use]
+    pub fn named(self, names: Vec<String>) -> Self {
+        Self { names, ..self }
+    }
+
     /// Mean loss over the target tokens of `sequences`, and their number.
-    fn loss_of<D: Backend>(
+    pub(super) fn loss_of<D: Backend>(
         &self,
         g: &Graph<D>,
         model: &ItemLanguage<D>,
         sequences: &[&Sequence],
+        smoothing: f32,
     ) -> Result<(Matrix<D>, usize), NnError> {
         let (predicting, targets) = model.predict(g, self.table, sequences)?;
         let logits = model.language.logits(g, &predicting)?;
         Ok((
-            ops::cross_entropy(g, &logits, &targets, 0.0)?,
+            ops::cross_entropy(g, &logits, &targets, smoothing)?,
             targets.len(),
         ))
     }
@@ -73,11 +92,21 @@ impl<D: Backend> Objective<D> for Tuning<'_> {
     ) -> Result<Losses<D>, NnError> {
         let chosen = self.batches.at_step(seed, step);
         let sequences: Vec<&Sequence> = chosen.iter().map(|&i| &self.training[i]).collect();
-        let (total, _) = self.loss_of(g, model, &sequences)?;
+        let (total, targets) = self.loss_of(g, model, &sequences, self.smoothing)?;
         Ok(Losses {
             total,
             parts: Vec::new(),
+            weight: targets as f64,
         })
+    }
+
+    fn examples(&self, step: u64, seed: Seed) -> Vec<String> {
+        let name = |i: usize| match self.names.get(i) {
+            Some(name) => name.clone(),
+            None => format!("sequence {i}"),
+        };
+        let chosen = self.batches.at_step(seed, step);
+        chosen.into_iter().map(name).collect()
     }
 
     fn evaluate(&self, model: &Self::Model, device: &D) -> Result<Vec<(String, f64)>, NnError> {
@@ -89,7 +118,7 @@ impl<D: Backend> Objective<D> for Tuning<'_> {
         for batch in by_length(&lengths, self.batch) {
             let sequences: Vec<&Sequence> = batch.iter().map(|&i| &self.held_out[i]).collect();
             let g = Graph::inference(device);
-            let (loss, n) = self.loss_of(&g, model, &sequences)?;
+            let (loss, n) = self.loss_of(&g, model, &sequences, 0.0)?;
             sum += f64::from(loss.item()?) * n as f64;
             tokens += n;
         }

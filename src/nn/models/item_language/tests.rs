@@ -3,12 +3,11 @@
 use super::*;
 use crate::nn::models::adapter::NetworkConfig;
 use crate::nn::models::gpt2::{Gpt2, Gpt2Config};
-use crate::nn::models::llama::Llama;
-use crate::nn::models::llama::LlamaConfig;
 use crate::nn::models::llama::tests::tiny;
+use crate::nn::models::llama::{Llama, LlamaConfig, LoraConfig, Projection};
 use crate::nn::models::t5::{T5, T5Config};
-use crate::nn::training::Objective as _;
-use crate::nn::{Module as _, Param};
+use crate::nn::training::{self, Objective as _, TrainConfig};
+use crate::nn::{Param, weights};
 use crate::progress::Silent;
 use crate::seed::Seed;
 use dfdx::tensor::Cpu;
@@ -238,6 +237,113 @@ fn the_loss_counts_targets_only_and_ignores_padding() {
         loss(&tuning(std::slice::from_ref(&other), &table), &model),
         one
     );
+}
+
+#[test]
+fn small_batches_with_unequal_targets_make_the_update_of_the_large_one() {
+    let table = table(10);
+    // One, two, four and seven targets, in some order of two batches of two, or in one of four.
+    let training: Vec<Sequence> = [1, 2, 4, 7]
+        .into_iter()
+        .zip(0..)
+        .map(|(n, item)| sequence(item, 2, &[5, 6], &vec![4 + item; n]))
+        .collect();
+    let train = |batch: usize, accumulate: u64| {
+        let mut model = model(&tiny(), 2);
+        model.tune_language(true);
+        let config = TrainConfig {
+            steps: 5,
+            learning_rate: 1e-2,
+            warmup_steps: 0,
+            log_every: 1,
+            accumulate,
+            ..TrainConfig::default()
+        };
+        let tuning = Tuning::new(&training, &[], &table, batch).unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let (seed, device, path) = (Seed::new(1), Cpu::default(), scratch.path());
+        let trained =
+            training::train(&tuning, &mut model, &config, seed, &device, path, &Silent).unwrap();
+        (weights::to_arrays(&model), trained.metrics)
+    };
+    let ((large, logged), (small, logged_too)) = (train(4, 1), train(2, 2));
+    for (a, b) in logged.iter().zip(&logged_too) {
+        // Sums of f32 in another order: 1e-7 each of some hundred of size 1.
+        assert!((a.value - b.value).abs() < 1e-5, "{a:?} and {b:?}");
+    }
+    let mut worst = 0.0_f32;
+    for (name, array) in &large {
+        for (a, b) in array.data.iter().zip(&small[name].data) {
+            worst = worst.max((a - b).abs());
+        }
+    }
+    // Adam divides a gradient by its own size, which blows rounding up where a gradient is nearly 0: of 5 updates of 1e-2, a part in 1e3.
+    assert!(worst < 5e-5, "{worst}");
+}
+
+#[test]
+fn only_low_rank_matrices_and_the_adapter_learn() {
+    let (table, device) = (table(10), Cpu::default());
+    let training = [
+        sequence(7, 2, &[8, 9], &[4, 6, 2]),
+        sequence(1, 2, &[5], &[10, 2]),
+    ];
+    let tuning = tuning(&training, &table);
+    let mut model = model(&tiny(), 2);
+    let lora = LoraConfig {
+        rank: 3,
+        dropout: 0.1,
+        on: Projection::ALL.to_vec(),
+        ..LoraConfig::default()
+    };
+    model
+        .language
+        .add_lora(&device, &lora, Seed::new(8))
+        .unwrap();
+    let train = |model: &mut ItemLanguage<Cpu>, tuned: bool| {
+        model.tune_language(tuned);
+        let config = TrainConfig {
+            steps: 4,
+            warmup_steps: 0,
+            learning_rate: 1e-2,
+            ..TrainConfig::default()
+        };
+        let scratch = tempfile::tempdir().unwrap();
+        let (seed, path) = (Seed::new(1), scratch.path());
+        training::train(&tuning, model, &config, seed, &device, path, &Silent).unwrap();
+    };
+    for tuned in [false, true] {
+        let before = weights::to_arrays(&model);
+        train(&mut model, tuned);
+        let after = weights::to_arrays(&model);
+        for (name, array) in &before {
+            let learns = name.starts_with("adapter.") || (tuned && is_lora(name));
+            assert_eq!(*array != after[name], learns, "{name}");
+        }
+        assert_eq!(
+            before.keys().filter(|name| is_lora(name)).count(),
+            2 * 7 * 2
+        );
+    }
+    // Merged, it is the same model.
+    let apart = loss(&tuning, &model);
+    model.language.merge_lora(&device).unwrap();
+    assert!((loss(&tuning, &model) - apart).abs() < 1e-5);
+}
+
+#[test]
+fn another_family_than_llama_takes_no_low_rank_matrices() {
+    let device = Cpu::default();
+    let said = others().map(|mut language| {
+        let lora = LoraConfig::default();
+        let error = language.add_lora(&device, &lora, Seed::new(8)).unwrap_err();
+        assert!(!language.has_lora());
+        error.to_string()
+    });
+    insta::assert_snapshot!(said.join("\n"), @r"
+    `lora` is for the Llama family, but the language model is GPT-2
+    `lora` is for the Llama family, but the language model is T5
+    ");
 }
 
 /// Greedy generation that runs the whole sequence again for every token.

@@ -1,6 +1,6 @@
 //! One block of the decoder: attention and SwiGLU, each after an RMS norm and inside a residual.
 
-use super::LlamaConfig;
+use super::{LlamaConfig, Projection};
 use crate::module;
 use crate::nn::layers::{Linear, RmsNorm};
 use crate::nn::models::cache::LayerCache;
@@ -88,6 +88,19 @@ impl<D: Backend> Block<D> {
             up_proj: linear("up", d, ff, mlp, std)?,
             down_proj: linear("down", ff, d, mlp, residual)?,
         })
+    }
+
+    /// One of its projections.
+    pub(super) fn projection(&mut self, which: Projection) -> &mut Linear<D> {
+        match which {
+            Projection::Q => &mut self.q_proj,
+            Projection::K => &mut self.k_proj,
+            Projection::V => &mut self.v_proj,
+            Projection::O => &mut self.o_proj,
+            Projection::Gate => &mut self.gate_proj,
+            Projection::Up => &mut self.up_proj,
+            Projection::Down => &mut self.down_proj,
+        }
     }
 
     /// `[B·T, d]` to `[B·T, d]`, or to `[B, d]` where one row of each sequence is wanted. With a cache, keys and values of the input are put into it and the queries see all that it

@@ -7,6 +7,8 @@ use crate::text::Tokenizer;
 pub struct Corpus {
     /// Documents, or parts of long ones, to learn from.
     pub training: Vec<Vec<u32>>,
+    /// Which document each of them is of, from 0 in the order in which they came.
+    pub training_sources: Vec<usize>,
     /// The same to measure on.
     pub held_out: Vec<Vec<u32>>,
     /// Documents in `training`.
@@ -58,7 +60,7 @@ impl Corpus {
     ) -> Self {
         let specials = tokenizer.specials();
         let mut corpus = Self::default();
-        for text in texts {
+        for (source, text) in texts.into_iter().enumerate() {
             let mut tokens: Vec<u32> = specials.bos.into_iter().collect();
             tokens.extend(tokenizer.encode(text));
             tokens.push(specials.eos);
@@ -69,6 +71,9 @@ impl Corpus {
             };
             *documents += 1;
             cut(tokens, length, parts);
+            corpus
+                .training_sources
+                .resize(corpus.training.len(), source);
         }
         corpus
     }

@@ -8,6 +8,7 @@
 mod block;
 mod config;
 mod corpus;
+mod lora;
 mod open;
 mod pretrain;
 mod rope;
@@ -16,6 +17,7 @@ pub use super::cache::Cache;
 pub use block::Block;
 pub use config::LlamaConfig;
 pub use corpus::{Corpus, unit_hash};
+pub use lora::{LoraConfig, Projection, is_lora};
 pub use open::MODEL_TYPES;
 pub use pretrain::Pretraining;
 

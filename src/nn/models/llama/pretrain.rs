@@ -18,6 +18,9 @@ pub struct Pretraining {
     held_out: Vec<Vec<u32>>,
     batch: usize,
     batches: Batches,
+    /// The document of each training part, from 0.
+    documents: Vec<usize>,
+    smoothing: f32,
 }
 
 impl Pretraining {
@@ -37,7 +40,15 @@ impl Pretraining {
             held_out,
             batch,
             batches: Batches::new(lengths, batch),
+            documents: corpus.training_sources,
+            smoothing: 0.0,
         })
+    }
+
+    /// Trains with label smoothing, at least 0 and below 1. What is held out is measured without.
+    #[must_use]
+    pub fn smoothed(self, smoothing: f32) -> Self {
+        Self { smoothing, ..self }
     }
 
     /// Steps of one pass over the training documents.
@@ -51,6 +62,7 @@ fn loss_of<D: Backend>(
     g: &Graph<D>,
     model: &Llama<D>,
     documents: &[&[u32]],
+    smoothing: f32,
 ) -> Result<(Matrix<D>, usize), NnError> {
     // The last token predicts nothing.
     let width = documents.iter().map(|d| d.len() - 1).max().unwrap_or(0);
@@ -67,7 +79,10 @@ fn loss_of<D: Backend>(
     let hidden = model.hidden(g, &embeddings, documents.len())?;
     let predicting = ops::gather_rows(g, &hidden, &rows)?;
     let logits = model.logits(g, &predicting)?;
-    Ok((ops::cross_entropy(g, &logits, &targets, 0.0)?, rows.len()))
+    Ok((
+        ops::cross_entropy(g, &logits, &targets, smoothing)?,
+        rows.len(),
+    ))
 }
 
 impl<D: Backend> Objective<D> for Pretraining {
@@ -82,10 +97,21 @@ impl<D: Backend> Objective<D> for Pretraining {
     ) -> Result<Losses<D>, NnError> {
         let chosen = self.batches.at_step(seed, step);
         let documents: Vec<&[u32]> = chosen.iter().map(|&i| &self.training[i][..]).collect();
+        let (total, targets) = loss_of(g, model, &documents, self.smoothing)?;
         Ok(Losses {
-            total: loss_of(g, model, &documents)?.0,
+            total,
             parts: Vec::new(),
+            weight: targets as f64,
         })
+    }
+
+    fn examples(&self, step: u64, seed: Seed) -> Vec<String> {
+        let name = |i: usize| match self.documents.get(i) {
+            Some(document) => format!("document {}", document + 1),
+            None => format!("part {i}"),
+        };
+        let chosen = self.batches.at_step(seed, step);
+        chosen.into_iter().map(name).collect()
     }
 
     fn evaluate(&self, model: &Self::Model, device: &D) -> Result<Vec<(String, f64)>, NnError> {
@@ -96,7 +122,7 @@ impl<D: Backend> Objective<D> for Pretraining {
         let (mut sum, mut tokens) = (0.0, 0);
         for batch in by_length(&lengths, self.batch) {
             let documents: Vec<&[u32]> = batch.iter().map(|&i| &self.held_out[i][..]).collect();
-            let (loss, n) = loss_of(&Graph::inference(device), model, &documents)?;
+            let (loss, n) = loss_of(&Graph::inference(device), model, &documents, 0.0)?;
             sum += f64::from(loss.item()?) * n as f64;
             tokens += n;
         }

@@ -23,7 +23,7 @@ fn model(config: &LlamaConfig) -> Llama<Cpu> {
     Llama::new(&Cpu::default(), config, Seed::new(11)).unwrap()
 }
 
-fn logits(model: &Llama<Cpu>, ids: &[u32], batch: usize) -> Vec<f32> {
+pub(super) fn logits(model: &Llama<Cpu>, ids: &[u32], batch: usize) -> Vec<f32> {
     let g = Graph::inference(&Cpu::default());
     let hidden = model
         .hidden(&g, &model.embed(&g, ids).unwrap(), batch)

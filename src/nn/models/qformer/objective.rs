@@ -135,6 +135,9 @@ enum Part {
 /// wanted, and adds the losses. (The first version of the paper alternates such batches; adding them gives every update
 /// all losses, so that Adam's moments and the logged means do not swing between kinds.) A step's examples and negatives are a pure
 /// function of the seed and the step.
+///
+/// The contrastive losses take negatives from their batch. With `accumulate` above 1 an update is the mean over its batches, each with its own negatives: fewer than
+/// those of one large batch, and so not the same update.
 pub struct Phase1<D: Backend> {
     data: Phase1Data,
     config: Phase1Config,
@@ -325,6 +328,25 @@ impl<D: Backend> Phase1<D> {
         }
     }
 
+    /// The label of the order and the examples of a kind in batch number `step`.
+    fn chosen(&self, part: Part, step: u64) -> (&'static str, Vec<usize>) {
+        let (count, size, order) = match part {
+            Part::ItemText => (self.train_texts.len(), self.config.batch, "item-text"),
+            Part::ItemItem => (
+                self.data.item_item.train().len(),
+                self.config.pair_batch,
+                "item-item",
+            ),
+            Part::UserItem => (
+                self.data.user_item.train().len(),
+                self.config.pair_batch,
+                "user-item",
+            ),
+        };
+        let chosen = epoch_batch(count, size, step, self.seed.child(order));
+        (order, chosen)
+    }
+
     fn pair_losses(&self) -> PairLosses {
         PairLosses {
             loss: self.config.pair_loss,
@@ -350,20 +372,7 @@ impl<D: Backend> Objective<D> for Phase1<D> {
         let seed = seed.child("negatives").at(step);
         let mut scores = Vec::new();
         for &part in &self.parts {
-            let (count, size, order) = match part {
-                Part::ItemText => (self.train_texts.len(), self.config.batch, "item-text"),
-                Part::ItemItem => (
-                    self.data.item_item.train().len(),
-                    self.config.pair_batch,
-                    "item-item",
-                ),
-                Part::UserItem => (
-                    self.data.user_item.train().len(),
-                    self.config.pair_batch,
-                    "user-item",
-                ),
-            };
-            let chosen = epoch_batch(count, size, step, self.seed.child(order));
+            let (order, chosen) = self.chosen(part, step);
             let batch = Batch {
                 data: &self.data,
                 seed: seed.child(order),
@@ -380,6 +389,7 @@ impl<D: Backend> Objective<D> for Phase1<D> {
             return Ok(Losses {
                 total: g.constant(vec![0.0], (1, 1))?,
                 parts: Vec::new(),
+                weight: 1.0,
             });
         }
         let mut parts = Vec::with_capacity(scores.len());
@@ -389,15 +399,44 @@ impl<D: Backend> Objective<D> for Phase1<D> {
         Ok(Losses {
             total: ops::weighted_sum(g, &weighted)?,
             parts,
+            weight: 1.0,
         })
+    }
+
+    fn examples(&self, step: u64, _: Seed) -> Vec<String> {
+        let mut names = Vec::new();
+        for &part in &self.parts {
+            names.extend(self.chosen(part, step).1.into_iter().map(|index| {
+                let data = &self.data;
+                match part {
+                    Part::ItemText => format!("item {}", data.texts[self.train_texts[index]].item),
+                    Part::ItemItem => {
+                        let (left, right) = data.item_item.train()[index];
+                        format!("items {left} and {right}")
+                    }
+                    Part::UserItem => {
+                        let (user, item) = data.user_item.train()[index];
+                        format!("user {user} and item {item}")
+                    }
+                }
+            }));
+        }
+        names
     }
 
     fn evaluate(&self, model: &Qformer<D>, device: &D) -> Result<Vec<(String, f64)>, NnError> {
         let scores = self.held_out(model, device)?;
-        Ok(scores
+        let weighted =
+            |&(loss, value, _): &(Loss, f64, f64)| f64::from(self.config.weights.of(loss)) * value;
+        let total: f64 = scores.iter().map(weighted).sum();
+        let mut values: Vec<(String, f64)> = scores
             .into_iter()
             .map(|(loss, value, _)| (loss.name().to_owned(), value))
-            .collect())
+            .collect();
+        if !values.is_empty() {
+            values.push(("loss".to_owned(), total));
+        }
+        Ok(values)
     }
 }
 

@@ -1,12 +1,10 @@
-//! What training minimises, and how the best moment of it is kept.
+//! What training minimises, and what it is judged by.
 
 use super::{Padded, Sasrec};
-use crate::formats::tensors;
 use crate::nn::models::batches::Batches;
-use crate::nn::training::{Losses, Objective};
-use crate::nn::{Backend, Graph, NnError, ops, weights};
+use crate::nn::training::{Better, Judge, Losses, Objective};
+use crate::nn::{Backend, Graph, NnError, ops};
 use crate::seed::Seed;
-use std::path::{Path, PathBuf};
 
 /// A number about a model on held-out items; the greater the better.
 pub type Measure<'a, D> = dyn Fn(&Sasrec<D>, &D) -> Result<f64, NnError> + 'a;
@@ -16,42 +14,37 @@ pub type Measure<'a, D> = dyn Fn(&Sasrec<D>, &D) -> Result<f64, NnError> + 'a;
 /// A history of `n` items gives `n − 1` targets, each the item after its position. Histories longer than the model sees
 /// are cut into parts from their end, so that each item but the first is a target once.
 ///
-/// At each evaluation the measure is taken, and the weights with the greatest one so far are kept in a file; of equal ones
-/// the first. The file follows from the training alone, so that a resumed training ends with the same.
+/// At each evaluation the measure is taken, and the training is judged by it.
 pub struct NextItem<'a, D: Backend> {
     /// Items of a training part, at least two.
     parts: Vec<Vec<u32>>,
+    /// Whose each part is.
+    users: Vec<u32>,
     batches: Batches,
     measure: Box<Measure<'a, D>>,
     name: &'static str,
-    best: PathBuf,
-}
-
-/// The file beside the best weights with their measure: its bits in hexadecimal, because decimal text must not change one.
-fn value_path(best: &Path) -> PathBuf {
-    best.with_extension("value")
+    smoothing: f32,
 }
 
 impl<'a, D: Backend> NextItem<'a, D> {
-    /// Prepares to learn from histories, `batch` parts at a time. `name` is what the measure is logged as, `scratch` where
-    /// the best weights are kept.
+    /// Prepares to learn from the histories of users, `batch` parts at a time. `name` is what the measure is logged as.
     ///
     /// # Errors
     /// No history of two items.
     pub fn new(
-        histories: impl IntoIterator<Item = Vec<u32>>,
+        histories: impl IntoIterator<Item = (u32, Vec<u32>)>,
         max_length: usize,
         batch: usize,
         name: &'static str,
         measure: Box<Measure<'a, D>>,
-        scratch: &Path,
     ) -> Result<Self, NnError> {
         if batch == 0 {
             return Err(NnError::setting("batch", "is 0, but must be at least 1"));
         }
-        let mut parts = Vec::new();
-        for history in histories {
+        let (mut parts, mut users) = (Vec::new(), Vec::new());
+        for (user, history) in histories {
             cut(&history, max_length, &mut parts);
+            users.resize(parts.len(), user);
         }
         if parts.is_empty() {
             return Err(NnError::setting(
@@ -63,10 +56,17 @@ impl<'a, D: Backend> NextItem<'a, D> {
         Ok(Self {
             batches: Batches::new(lengths, batch),
             parts,
+            users,
             measure,
             name,
-            best: scratch.join("best.safetensors"),
+            smoothing: 0.0,
         })
+    }
+
+    /// Trains with label smoothing, at least 0 and below 1.
+    #[must_use]
+    pub fn smoothed(self, smoothing: f32) -> Self {
+        Self { smoothing, ..self }
     }
 
     /// Steps of one pass over the histories.
@@ -77,39 +77,6 @@ impl<'a, D: Backend> NextItem<'a, D> {
     /// Targets of one pass.
     pub fn n_targets(&self) -> usize {
         self.parts.iter().map(|part| part.len() - 1).sum()
-    }
-
-    /// Fills `model` with the best weights so far and returns their measure.
-    pub fn restore_best(&self, model: &mut Sasrec<D>) -> Result<f64, NnError> {
-        let value = self.best_value()?.ok_or_else(|| {
-            NnError::setting("eval_every", "left no evaluation to choose weights from")
-        })?;
-        weights::load(model, &self.best)?;
-        Ok(value)
-    }
-
-    fn best_value(&self) -> Result<Option<f64>, NnError> {
-        match fs_err::read_to_string(value_path(&self.best)) {
-            Ok(text) => Ok(u64::from_str_radix(text.trim(), 16)
-                .ok()
-                .map(f64::from_bits)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Keeps weights. The value is gone while they are written: a kill in between leaves nothing that does not belong
-    /// together, and the resumed training makes it again.
-    fn keep(&self, model: &Sasrec<D>, value: f64) -> Result<(), NnError> {
-        let path = value_path(&self.best);
-        if path.exists() {
-            fs_err::remove_file(&path)?;
-        }
-        tensors::write(&self.best, &weights::to_arrays(model))?;
-        let aside = path.with_extension("aside");
-        fs_err::write(&aside, format!("{:016x}", value.to_bits()))?;
-        fs_err::rename(&aside, &path)?;
-        Ok(())
     }
 }
 
@@ -150,17 +117,28 @@ impl<D: Backend> Objective<D> for NextItem<'_, D> {
         let vectors = model.vectors(g, &padded, &rows)?;
         let scores = model.scores(g, &vectors)?;
         Ok(Losses {
-            total: ops::cross_entropy(g, &scores, &targets, 0.0)?,
+            total: ops::cross_entropy(g, &scores, &targets, self.smoothing)?,
             parts: Vec::new(),
+            weight: targets.len() as f64,
         })
+    }
+
+    fn examples(&self, step: u64, seed: Seed) -> Vec<String> {
+        let chosen = self.batches.at_step(seed, step);
+        let user = |i: usize| format!("user {}", self.users[i]);
+        chosen.into_iter().map(user).collect()
     }
 
     fn evaluate(&self, model: &Self::Model, device: &D) -> Result<Vec<(String, f64)>, NnError> {
         let value = (self.measure)(model, device)?;
-        if self.best_value()?.is_none_or(|best| value > best) {
-            self.keep(model, value)?;
-        }
         Ok(vec![(self.name.to_owned(), value)])
+    }
+
+    fn judge(&self) -> Judge {
+        Judge {
+            name: self.name,
+            better: Better::Higher,
+        }
     }
 }
 
