@@ -63,7 +63,7 @@ impl Kind {
 /// The tokens of a file.
 struct Tokens<'a> {
     file: &'a Gguf,
-    tokens: &'a [String],
+    names: &'a [String],
     kinds: Vec<Kind>,
     vocabulary: BTreeMap<&'a str, usize>,
 }
@@ -105,7 +105,7 @@ impl<'a> Tokens<'a> {
         };
         Ok(Self {
             file,
-            tokens,
+            names: tokens,
             kinds: (0..tokens.len()).map(kind).collect(),
             vocabulary,
         })
@@ -113,7 +113,7 @@ impl<'a> Tokens<'a> {
 
     /// The tokens that are found in a text before anything else.
     fn added(&self) -> Vec<Value> {
-        let all = self.tokens.iter().zip(&self.kinds).enumerate();
+        let all = self.names.iter().zip(&self.kinds).enumerate();
         all.filter_map(|(id, (token, kind))| {
             let special = match kind {
                 Kind::Control | Kind::Unknown => true,
@@ -174,7 +174,7 @@ fn sentence_piece(tokens: &Tokens<'_>) -> Result<(Value, NamedSpecials), TextErr
     let file = tokens.file;
     let scores = file
         .numbers(&key("scores"))
-        .filter(|scores| scores.len() == tokens.tokens.len())
+        .filter(|scores| scores.len() == tokens.names.len())
         .ok_or_else(|| lacking(file, "scores"))?;
     if file.truth(&key("remove_extra_whitespaces")) == Some(true) {
         return Err(wrong(
@@ -188,7 +188,7 @@ fn sentence_piece(tokens: &Tokens<'_>) -> Result<(Value, NamedSpecials), TextErr
     };
     // The score of the whole, the lengths of the parts, and the parts.
     let mut merges: Vec<(f64, usize, usize, &str, &str)> = Vec::new();
-    for (token, &score) in tokens.tokens.iter().zip(scores) {
+    for (token, &score) in tokens.names.iter().zip(scores) {
         if mergeable(token).is_none() {
             continue;
         }
@@ -238,7 +238,7 @@ fn sentence_piece(tokens: &Tokens<'_>) -> Result<(Value, NamedSpecials), TextErr
         "post_processor": null,
         "decoder": {"type": "Sequence", "decoders": decoders},
         "model": {
-            "type": "BPE", "dropout": null, "unk_token": unknown.map(|id| &tokens.tokens[id]), "continuing_subword_prefix": null,
+            "type": "BPE", "dropout": null, "unk_token": unknown.map(|id| &tokens.names[id]), "continuing_subword_prefix": null,
             "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": bytes, "ignore_merges": false,
             "vocab": tokens.vocabulary, "merges": merges,
         },
