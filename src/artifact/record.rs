@@ -51,7 +51,7 @@ pub struct Origin {
     pub git: Option<GitState>,
     /// Host name.
     pub host: String,
-    /// The device: `cpu`.
+    /// What networks were computed on: `cpu`, or `cuda` and the GPU's name.
     pub device: String,
     /// Threads the stage could use.
     pub threads: usize,

@@ -2,9 +2,11 @@
 
 use super::complete;
 use super::{CacheCommand, DataCommand};
+use crate::nn::device::Device;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// Shown below the help of the program.
 const EXIT_CODES: &str = "\
@@ -103,6 +105,32 @@ pub struct ValueArgs {
     pub sweep: Vec<String>,
 }
 
+/// Where networks are trained and run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A GPU where this program can use one, and else the processor.
+    Auto,
+    /// Whichever GPU is free.
+    Gpu,
+    /// This one.
+    Of(Device),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cuda" => Ok(Self::Gpu),
+            _ => text
+                .parse()
+                .map(Self::Of)
+                .map_err(|error: String| format!("{error}, and `auto`")),
+        }
+    }
+}
+
 /// How a pipeline is run.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RunArgs {
@@ -130,6 +158,11 @@ pub struct RunArgs {
     #[arg(long, value_name = "IDS")]
     pub gpus: Option<String>,
 
+    /// Where networks are trained and run: `cpu`, `cuda`, `cuda:1` (the second GPU only) or `auto` (GPUs where there are any); on `cuda`
+    /// each stage with a network has a GPU for itself
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceChoice,
+
     /// After a failure, run everything that does not need the failed stage
     #[arg(long)]
     pub keep_going: bool,
@@ -144,6 +177,30 @@ pub struct RunArgs {
     /// Print the outcome as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// How a GPU is checked.
+#[derive(Clone, Debug, clap::Args)]
+pub struct GpuCheckArgs {
+    /// What is compared with the CPU: `cuda`, `cuda:1`, or `cpu` for the CPU itself with its operations composed as on a GPU
+    #[arg(long, value_name = "DEVICE", default_value = "cuda")]
+    pub device: Device,
+
+    /// Steps of each training
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(2..))]
+    pub steps: u64,
+
+    /// Small networks: seconds in place of minutes, and no speeds that mean anything
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Check this one way of computing products in this process
+    #[arg(long, hide = true)]
+    pub tf32: Option<bool>,
 }
 
 /// What to do.
@@ -257,6 +314,15 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Check that a GPU computes what the CPU computes, and measure how fast; only in programs built with CUDA
+    ///
+    /// Compares every operation and every model, forward and backward, and trains four networks on both; once with products of 32-bit
+    /// numbers as they are, and once rounded to TF32. Exits with 3 when something differs.
+    GpuCheck {
+        /// How.
+        #[command(flatten)]
+        options: GpuCheckArgs,
     },
     /// Show what a stage reported, attempt by attempt; also of a stage that is fresh
     Logs {

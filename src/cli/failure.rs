@@ -29,6 +29,8 @@ pub enum Failure {
     Store(StoreError),
     /// A data set could not be fetched.
     Fetch(FetchError),
+    /// The device cannot be used, or does not compute as it should: message and hint.
+    Device(String, Option<String>),
     /// Standard output, the current folder and the like.
     Io(std::io::Error),
 }
@@ -42,7 +44,9 @@ impl Failure {
             Self::Fetch(FetchError::Unknown { .. } | FetchError::Wrong { .. }) => ExitStatus::Wrong,
             Self::Fetch(FetchError::Stopped(_)) => ExitStatus::Interrupted,
             Self::Fetch(_) => ExitStatus::Environment,
-            Self::Plan(_) | Self::Exec(_) | Self::Store(_) | Self::Io(_) => ExitStatus::Environment,
+            Self::Plan(_) | Self::Exec(_) | Self::Store(_) | Self::Io(_) | Self::Device(..) => {
+                ExitStatus::Environment
+            }
         }
     }
 
@@ -50,7 +54,9 @@ impl Failure {
     pub fn render(&self, colour: bool) -> String {
         match self {
             Self::Spec(errors) => errors.render(colour),
-            Self::Usage(message, hint) => titled(message, hint.as_deref()),
+            Self::Usage(message, hint) | Self::Device(message, hint) => {
+                titled(message, hint.as_deref())
+            }
             Self::Plan(errors) => errors
                 .iter()
                 .map(|error| titled(&chain(error), error.hint()))

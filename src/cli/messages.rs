@@ -7,6 +7,7 @@ use crate::fetch::{Checksum, FetchError, WrongFile};
 use crate::formats::FormatError;
 use crate::graph::GraphError;
 use crate::key::{Change, FileError};
+use crate::nn::device::{Device, without_cuda};
 use crate::plan::{Cause, PlanError};
 use crate::progress::Stopped;
 use crate::spec::{self, LoadOptions};
@@ -156,6 +157,10 @@ fn every_error_of_the_engine_says_what_and_what_next() {
     let mut failures: Vec<(String, Failure)> = every!(Failure {
         Failure::Spec(_) => spec_failure(),
         Failure::Graph(_) => Failure::Graph(GraphError::Cycle { stage: "cf".to_owned() }),
+        Failure::Device(..) => Failure::Device(
+            without_cuda(Device::Cuda(0)).to_string(),
+            None,
+        ),
         Failure::Usage(..) => Failure::Usage("`--jobs` is 0, but must be at least 1".to_owned(), None),
         Failure::Plan(_) => Failure::Plan(plan_errors().into_iter().map(|(_, error)| error).collect()),
         Failure::Exec(_) => Failure::Exec(ExecError::Start(io::Error::from_raw_os_error(libc::ENOENT))),

@@ -12,7 +12,10 @@ mod messages;
 mod printer;
 mod settings;
 
-pub use args::{Args, Command, GraphFormat, LogFormat, PipelineArgs, RunArgs, Shell, ValueArgs};
+pub use args::{
+    Args, Command, DeviceChoice, GpuCheckArgs, GraphFormat, LogFormat, PipelineArgs, RunArgs,
+    Shell, ValueArgs,
+};
 pub use cache_args::{CacheCommand, SortBy};
 pub use data::DataCommand;
 pub use exit::ExitStatus;

@@ -5,6 +5,7 @@ use crate::cli::{ExitStatus, Failure, Printer, Settings};
 use crate::fetch::catalogue::{self, Entry};
 use crate::fetch::{State, status};
 use crate::machine::{self, Cores, GpuState, Memory, Simd};
+use crate::nn::device::HAS_CUDA;
 use crate::report::bytes;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -92,7 +93,7 @@ fn examine(settings: &Settings) -> Result<Report, Failure> {
         memory: machine::memory(),
         simd: machine::simd(),
         gpu: machine::gpus(),
-        computes_on: &["cpu"],
+        computes_on: if HAS_CUDA { &["cpu", "cuda"] } else { &["cpu"] },
         cache: cache(&settings.cache),
         data: Vec::new(),
         missing: Vec::new(),
@@ -156,6 +157,12 @@ fn missing_hardware(report: &mut Report) {
             "libcuda",
             "use of the GPU that is here",
             "install the driver's libraries; in a container, start it with the GPU (`--gpus all`)",
+        );
+    } else if !report.computes_on.contains(&"cuda") {
+        missing(
+            "CUDA in this program",
+            "training and decoding on the GPU that is here",
+            "cargo build --release --features cuda",
         );
     }
     if report
@@ -308,6 +315,9 @@ fn render(report: &Report) -> String {
                 missing.what, missing.enables, missing.command
             );
         }
+    }
+    if report.computes_on.contains(&"cuda") && !report.gpu.gpus.is_empty() {
+        text.push_str("\nWhether the GPU computes as the CPU does: `ilm-pipe gpu-check`\n");
     }
     text.push('\n');
     if report.problems.is_empty() {

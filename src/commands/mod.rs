@@ -9,6 +9,7 @@ mod diff;
 mod doctor;
 mod expand;
 mod explain;
+mod gpu_check;
 mod graph;
 mod logs;
 mod open;
@@ -92,6 +93,7 @@ fn dispatch(
         Command::Schema => schema::schema(printer),
         Command::Completions { shell } => completions::completions(shell, settings, printer),
         Command::Data { command } => data::data(command, settings, printer),
+        Command::GpuCheck { options } => gpu_check::gpu_check(&options, settings, printer),
         Command::Doctor { json } => doctor::doctor(json, settings, printer),
         Command::Logs {
             pipeline,

@@ -4,9 +4,11 @@ use super::cache::gc;
 use super::open::{Opened, open};
 use super::selection::targets;
 use crate::artifact::{Decision, KnownPipeline, Store};
-use crate::cli::{ExitStatus, Failure, PipelineArgs, Printer, RunArgs, Settings};
+use crate::cli::{DeviceChoice, ExitStatus, Failure, PipelineArgs, Printer, RunArgs, Settings};
 use crate::clock;
 use crate::exec::{self, OnFailure, RunEvent, RunSettings, RunSummary, Signals, StageOutcome};
+use crate::nn::NnError;
+use crate::nn::device::{Device, HAS_CUDA};
 use crate::report::{HumanReporter, JsonLines, Reporter, StageLogs, Verbosity};
 use crate::spec::StageSpec;
 use crate::stages::ArtifactKind;
@@ -33,10 +35,10 @@ pub(super) fn run(
         }
     }
     // The program ends with the command: to free thousands of stages one by one would only keep a person waiting.
-    let opened = std::mem::ManuallyDrop::new(open(args)?);
+    let mut opened = std::mem::ManuallyDrop::new(open(args)?);
     let store = Store::at(&settings.cache);
     let targets = targets(options, &opened, &store, printer)?;
-    let gpus = gpus(options, &opened, settings)?;
+    let (device, gpus) = devices(options, &mut opened, settings, printer)?;
     store.prepare()?;
     store.sweep();
     let now = clock::since_epoch_ns();
@@ -69,6 +71,7 @@ pub(super) fn run(
         jobs: options.jobs.unwrap_or(settings.cores),
         threads: options.threads.unwrap_or(settings.cores),
         gpus,
+        device,
         on_failure: match (options.keep_going, options.fail_fast) {
             (true, _) => OnFailure::KeepGoing,
             (_, true) => OnFailure::Stop,
@@ -125,6 +128,60 @@ pub(super) fn run(
     })
 }
 
+/// The device of stages with networks, as a worker sees it, and the GPUs to hand out. On a GPU each of those stages takes one for itself,
+/// whether or not its file says `gpus`.
+fn devices(
+    options: &RunArgs,
+    opened: &mut Opened,
+    settings: &Settings,
+    printer: Printer,
+) -> Result<(Device, Vec<String>), Failure> {
+    let all = || match (&options.gpus, &settings.visible_gpus) {
+        (Some(list), _) | (None, Some(list)) => exec::listed_gpus(list),
+        (None, None) => exec::machine_gpus(),
+    };
+    let wanted = match options.device {
+        DeviceChoice::Of(device) => device,
+        DeviceChoice::Gpu => Device::Cuda(0),
+        DeviceChoice::Auto if HAS_CUDA && !all().is_empty() => match usable(Device::Cuda(0)) {
+            Ok(()) => Device::Cuda(0),
+            Err(why) => {
+                printer.talk(&format!("networks run on the processor: {why}"));
+                Device::Cpu
+            }
+        },
+        DeviceChoice::Auto => Device::Cpu,
+    };
+    let Device::Cuda(ordinal) = wanted else {
+        return Ok((Device::Cpu, gpus(options, opened, settings)?));
+    };
+    usable(wanted).map_err(|why| {
+        let hint = "`ilm-pipe doctor` says which GPU and driver this machine has";
+        Failure::Device(why.to_string(), HAS_CUDA.then(|| hint.to_owned()))
+    })?;
+    let mut there = all();
+    once_each(&there)?;
+    if there.len() <= ordinal {
+        return Err(Failure::Device(
+            format!("`{wanted}` is not there: {}", match there.len() {
+                0 => "no GPU is visible".to_owned(),
+                count => format!("{count} of the GPUs are visible"),
+            }),
+            Some("`ilm-pipe doctor` says what this machine has; GPUs are those of `--gpus 0,1`, or else of CUDA_VISIBLE_DEVICES, \
+                  or else all of the machine's".to_owned()),
+        ));
+    }
+    if let DeviceChoice::Of(_) = options.device {
+        there = vec![there.swap_remove(ordinal)];
+    }
+    for stage in &mut opened.pipeline.stages {
+        if stage.kind.networks && stage.execution.gpus == 0 {
+            stage.execution.gpus = 1;
+        }
+    }
+    Ok((Device::Cuda(0), there))
+}
+
 /// The devices that stages may get; nobody looks for any when no stage asks for one.
 fn gpus(options: &RunArgs, opened: &Opened, settings: &Settings) -> Result<Vec<String>, Failure> {
     let asked = |stage: &StageSpec| stage.execution.gpus > 0;
@@ -134,12 +191,30 @@ fn gpus(options: &RunArgs, opened: &Opened, settings: &Settings) -> Result<Vec<S
         (None, Some(list)) => exec::listed_gpus(list),
         (None, None) => exec::machine_gpus(),
     };
+    once_each(&gpus)?;
+    Ok(gpus)
+}
+
+/// Whether this program can use CUDA here: told before anything runs.
+#[cfg(feature = "cuda")]
+fn usable(_: Device) -> Result<(), NnError> {
+    crate::nn::cuda::count().map(drop)
+}
+
+/// Whether this program can use CUDA here: told before anything runs.
+#[cfg(not(feature = "cuda"))]
+fn usable(device: Device) -> Result<(), NnError> {
+    Err(crate::nn::device::without_cuda(device))
+}
+
+/// Refuses a list that has a GPU twice.
+fn once_each(gpus: &[String]) -> Result<(), Failure> {
     let twice = gpus
         .iter()
         .enumerate()
         .find(|(at, id)| gpus[..*at].contains(id));
     match twice {
-        None => Ok(gpus),
+        None => Ok(()),
         Some((_, id)) => Err(Failure::Usage(
             format!("the GPU `{id}` is listed twice, but each is handed out once"),
             None,

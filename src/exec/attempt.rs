@@ -8,6 +8,7 @@ use crate::artifact::{GitState, KeyLock, Origin, Record, Store, StoreError, Timi
 use crate::clock::{self, Stopwatch};
 use crate::formats::json;
 use crate::key::{Fingerprint, Hash};
+use crate::nn::device::Device;
 use crate::plan::Planner;
 use crate::spec::{Pipeline, StageSpec};
 use crate::stages::InputArtifact;
@@ -40,6 +41,8 @@ pub(super) struct Site<'a> {
     pub(super) git: Option<GitState>,
     pub(super) host: String,
     pub(super) threads: usize,
+    /// The device of stages with networks, as their worker sees it.
+    pub(super) device: Device,
 }
 
 impl Attempt {
@@ -66,7 +69,11 @@ impl Attempt {
             project: absolute(site.project)?,
             output: absolute(&output)?,
             scratch: absolute(&scratch)?,
-            device: "cpu".to_owned(),
+            device: if stage.kind.networks {
+                site.device.to_string()
+            } else {
+                Device::Cpu.to_string()
+            },
             runner: std::process::id(),
             lock: lock.file(),
         };
@@ -94,8 +101,11 @@ impl Attempt {
     ) -> Result<(StageOutcome, Option<Arc<Record>>), StoreError> {
         let failed = |message: String| Ok((StageOutcome::Failed { message }, None));
         self.durations.running = self.watch.seconds();
-        let peak_memory = match &exit.last {
-            Some(WorkerMessage::Done { peak_memory }) => *peak_memory,
+        let (peak_memory, device) = match &exit.last {
+            Some(WorkerMessage::Done {
+                peak_memory,
+                device,
+            }) => (*peak_memory, device.clone()),
             other => {
                 site.store.abandon(&self.key)?;
                 return match other {
@@ -161,7 +171,7 @@ impl Attempt {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 git: site.git.clone(),
                 host: site.host.clone(),
-                device: "cpu".to_owned(),
+                device: device.unwrap_or_else(|| Device::Cpu.to_string()),
                 threads: site.threads,
                 started: clock::timestamp(self.started_ns),
                 seconds,

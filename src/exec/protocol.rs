@@ -25,7 +25,7 @@ pub struct WorkerTask {
     pub output: PathBuf,
     /// The folder for checkpoints.
     pub scratch: PathBuf,
-    /// The device: `cpu`.
+    /// The device of networks: `cpu` or `cuda`, the first of those that it may see.
     pub device: String,
     /// Process id of the runner: a worker does not outlive it.
     pub runner: u32,
@@ -46,6 +46,9 @@ pub enum WorkerMessage {
     Done {
         /// Largest resident memory, in bytes.
         peak_memory: Option<u64>,
+        /// What it computed on, other than the processor, with its name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
     },
     /// It could not be done.
     Failed {

@@ -102,7 +102,10 @@ mod tests {
         assert!(may_help(&stopped(), Some(StopReason::Timeout)));
         assert!(!may_help(&stopped(), Some(StopReason::Person)));
         assert!(!may_help(&stopped(), Some(StopReason::Failure)));
-        let done = WorkerMessage::Done { peak_memory: None };
+        let done = WorkerMessage::Done {
+            peak_memory: None,
+            device: None,
+        };
         assert!(!may_help(&exit(Some(done)), None));
     }
 }

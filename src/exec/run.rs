@@ -15,6 +15,7 @@ use super::states::States;
 use crate::artifact::{Record, Store, StoreError};
 use crate::clock::Stopwatch;
 use crate::graph::StageGraph;
+use crate::nn::device::Device;
 use crate::plan::{PlanError, Planner, Resolved};
 use crate::spec::Pipeline;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,8 @@ pub struct RunSettings {
     pub threads: usize,
     /// Ids of the GPUs that stages may get.
     pub gpus: Vec<String>,
+    /// The device of stages with networks.
+    pub device: Device,
     /// What a failure means for the rest.
     pub on_failure: OnFailure,
     /// Only these stages and what they need; all without it.
@@ -189,6 +192,7 @@ pub fn execute(
             git: None,
             host: host(),
             threads: settings.threads,
+            device: settings.device,
         },
         settings,
         graph,

@@ -52,6 +52,7 @@ pub fn work(input: &mut dyn Read, output: &mut dyn Write) -> std::io::Result<boo
     let message = match outcome {
         Ok(()) => WorkerMessage::Done {
             peak_memory: peak_memory(),
+            device: crate::nn::device::used(),
         },
         Err(_) if progress.stopped.get() || asked => WorkerMessage::Stopped,
         Err(error) => WorkerMessage::Failed {

@@ -177,7 +177,7 @@ pub(crate) mod tests {
             table[((crc ^ u32::from(byte)) & 255) as usize] ^ (crc >> 8)
         });
         let crc = crc ^ u32::MAX;
-        ((crc >> 15) | (crc << 17)).wrapping_add(0xa282_ead8)
+        crc.rotate_left(17).wrapping_add(0xa282_ead8)
     }
 
     /// The scalars of a file: step, wall time, tag, value.
@@ -250,6 +250,7 @@ pub(crate) mod tests {
     /// The Python package reads what we write.
     #[test]
     #[ignore = "needs Python's tensorboard; see tests/reference/read_events.py"]
+    #[expect(clippy::disallowed_methods, reason = "a setting of this test alone")]
     fn python_tensorboard_reads_the_same_scalars() {
         let python = std::env::var("ILM_PIPE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/read_events.py");

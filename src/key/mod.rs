@@ -11,7 +11,9 @@
 //! - `files.PATH`: the content hash of a file outside the cache, by its path below the project folder.
 //!
 //! Never in it: the clock, absolute paths, the host, the number of threads, comments, the order of keys, the names of
-//! stages and pipelines. Two pipelines that ask for the same thing share the result.
+//! stages and pipelines. Two pipelines that ask for the same thing share the result. The device is not in it either: the
+//! processor and a GPU compute the same to rounding, and a person who trained on a GPU wants to go on from that anywhere. The
+//! record of a result names the device that it was computed on, and `show --provenance` shows it.
 //!
 //! Content hashes as inputs stop the ripple early: an upstream stage that reran to the same bytes leaves the stages
 //! after it fresh. The difference of two fingerprints *is* the list of reasons why a stage runs.

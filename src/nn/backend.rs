@@ -1,8 +1,7 @@
 //! What a device must be able to do.
 
 use super::ops::{AttentionShape, Binary, Mask, Unary};
-use super::{Graph, Matrix, NnError};
-use dfdx::tensor::Gradients;
+use super::{Grads, Graph, Matrix, NnError};
 use dfdx::tensor_ops::Device;
 
 type Made<D> = Result<Matrix<D>, NnError>;
@@ -11,6 +10,13 @@ type Made<D> = Result<Matrix<D>, NnError>;
 ///
 /// Callers use [`super::ops`], which checks shapes before it comes here; the formulas are documented there.
 pub trait Backend: Device<f32> {
+    /// Whether the device has operations of its own. Where it has not, all are composed of dfdx's.
+    const FUSED: bool;
+    /// Whether graphs that start now are composed of dfdx's own operations.
+    #[cfg(any(test, feature = "cuda"))]
+    fn composes() -> bool {
+        !Self::FUSED
+    }
     /// Copies the numbers to the host, row-major.
     fn to_host(x: &Matrix<Self>) -> Vec<f32>;
     /// Changes the numbers of a matrix, row-major; its identity stays.
@@ -20,10 +26,7 @@ pub trait Backend: Device<f32> {
         x.overwrite(&values)
     }
     /// Takes a gradient out to the host, row-major; zeros where none flowed.
-    fn take_gradient(
-        gradients: &mut Gradients<f32, Self>,
-        of: &Matrix<Self>,
-    ) -> Result<Vec<f32>, NnError>;
+    fn take_gradient(gradients: &mut Grads<Self>, of: &Matrix<Self>) -> Result<Vec<f32>, NnError>;
     /// Runs a chain of operations on `rows` rows each, for instance the steps of writing some texts. A device may keep its threads awake
     /// meanwhile where the operations are small; results are the same without.
     fn together<R>(rows: usize, work: impl FnOnce() -> R) -> R {

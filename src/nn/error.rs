@@ -23,7 +23,24 @@ pub enum NnError {
         /// The rest of the sentence, for instance `is 0, but must be at least 1`.
         message: String,
     },
-    /// The device refused, for instance for lack of memory.
+    /// A device that was asked for cannot be had.
+    #[error("`{name}` {message}")]
+    NoDevice {
+        /// What was asked for, for instance `cuda:1`.
+        name: String,
+        /// The rest of the sentence.
+        message: String,
+    },
+    /// The device has too little memory.
+    #[error(
+        "the device has too little memory{}",
+        batch.map(|batch| format!("; try a batch of {batch}")).unwrap_or_default()
+    )]
+    OutOfMemory {
+        /// The batch to try instead, where it is known.
+        batch: Option<usize>,
+    },
+    /// The device refused.
     #[error("the device failed: {0}")]
     Device(String),
     /// Weights in a file are not those of the model.
@@ -92,8 +109,34 @@ impl NnError {
 
     /// Wraps what a dfdx device says.
     pub(crate) fn device(error: impl std::fmt::Display) -> Self {
-        Self::Device(error.to_string())
+        let text = error.to_string();
+        if is_out_of_memory(&text) {
+            Self::OutOfMemory { batch: None }
+        } else {
+            Self::Device(text)
+        }
     }
+
+    /// The same error, with half of `batch` to try when it is a lack of memory.
+    #[must_use]
+    pub fn of_batch(self, batch: usize) -> Self {
+        match self {
+            Self::OutOfMemory { .. } => Self::OutOfMemory {
+                batch: (batch > 1).then_some(batch / 2),
+            },
+            other => other,
+        }
+    }
+}
+
+/// Whether an error or a panic of dfdx speaks of memory. Its errors keep the driver's code in their text only, and its copies panic with it.
+pub(crate) fn is_out_of_memory(text: &str) -> bool {
+    const WORDS: [&str; 3] = [
+        "CUDA_ERROR_OUT_OF_MEMORY",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+        "CpuError::OutOfMemory",
+    ];
+    WORDS.iter().any(|words| text.contains(words))
 }
 
 /// A clause that names the first examples of a batch.
@@ -105,5 +148,26 @@ fn first_of(examples: &[String]) -> String {
         1 => format!(", in a batch of {first}"),
         n if n <= SHOWN => format!(", in a batch of {n}: {first}"),
         n => format!(", in a batch of {n}: {first}; … (the log of the stage has all)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_memory_is_told_with_the_batch_to_try() {
+        let text = "Driver(DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\"))";
+        let error = NnError::device(text).of_batch(48);
+        assert_eq!(
+            error.to_string(),
+            "the device has too little memory; try a batch of 24"
+        );
+        assert_eq!(
+            error.of_batch(1).to_string(),
+            "the device has too little memory"
+        );
+        let other = NnError::device("Blas(CublasError(CUBLAS_STATUS_EXECUTION_FAILED))");
+        assert!(matches!(other.of_batch(48), NnError::Device(_)));
     }
 }

@@ -1,11 +1,15 @@
 //! What an evaluation of a network writes down for its backward pass.
 
+#[cfg(any(test, feature = "cuda"))]
+use super::composed::Composed;
 use super::{Backend, Matrix, Module, NnError};
 use crate::seed::Seed;
 use dfdx::prelude::Backward as _;
 use dfdx::tensor::{Gradients, OwnedTape, PutTape as _, Tape as _};
 use rayon::prelude::*;
 use std::cell::{Cell, RefCell};
+#[cfg(any(test, feature = "cuda"))]
+use std::rc::Rc;
 
 /// Numbers of a piece of a sum over gradients.
 const PIECE: usize = 1 << 14;
@@ -18,6 +22,9 @@ pub struct Graph<D: Backend> {
     tape: RefCell<Option<OwnedTape<f32, D>>>,
     seed: Option<Seed>,
     dropouts: Cell<u64>,
+    /// What composed operations share; `None` where operations are fused.
+    #[cfg(any(test, feature = "cuda"))]
+    composed: Option<Rc<Composed<D>>>,
 }
 
 impl<D: Backend> Graph<D> {
@@ -29,6 +36,8 @@ impl<D: Backend> Graph<D> {
             tape: RefCell::new(Some(OwnedTape::default())),
             seed: Some(seed),
             dropouts: Cell::new(0),
+            #[cfg(any(test, feature = "cuda"))]
+            composed: D::composes().then(Rc::default),
         }
     }
 
@@ -40,6 +49,8 @@ impl<D: Backend> Graph<D> {
             tape: RefCell::new(None),
             seed: None,
             dropouts: Cell::new(0),
+            #[cfg(any(test, feature = "cuda"))]
+            composed: D::composes().then(Rc::default),
         }
     }
 
@@ -65,6 +76,17 @@ impl<D: Backend> Graph<D> {
         self.seed.map(|seed| seed.child("dropout").at(number))
     }
 
+    /// What composed operations share; `None` where operations are fused.
+    #[cfg(any(test, feature = "cuda"))]
+    pub(crate) fn composed(&self) -> Option<&Rc<Composed<D>>> {
+        self.composed.as_ref()
+    }
+
+    /// Whether the result of an operation on `inputs` takes a gradient.
+    pub(crate) fn records(&self, inputs: &[&Matrix<D>]) -> bool {
+        self.tape.borrow().is_some() && inputs.iter().any(|input| input.needs_gradient())
+    }
+
     /// Makes the result of an operation on `inputs`: a constant when no gradient can flow through it.
     ///
     /// When the result is not a constant, the operation must [`Graph::record`] its backward step.
@@ -74,9 +96,7 @@ impl<D: Backend> Graph<D> {
         shape: (usize, usize),
         inputs: &[&Matrix<D>],
     ) -> Result<Matrix<D>, NnError> {
-        let records =
-            self.tape.borrow().is_some() && inputs.iter().any(|input| input.needs_gradient());
-        if records {
+        if self.records(inputs) {
             Matrix::variable(&self.device, values, shape)
         } else {
             Matrix::constant(&self.device, values, shape)
@@ -108,32 +128,59 @@ impl<D: Backend> Graph<D> {
             ));
         };
         let device = self.device;
-        let (loss, filler) = (loss.target(), device.clone());
-        tape.add_backward_op(move |gradients| {
-            filler.try_fill_with_ones(gradients.get_or_alloc_mut(loss.slot())?)
-        });
+        #[cfg(any(test, feature = "cuda"))]
+        let fused = self.composed.is_none();
+        #[cfg(not(any(test, feature = "cuda")))]
+        let fused = true;
+        if fused {
+            let (loss, filler) = (loss.target(), device.clone());
+            tape.add_backward_op(move |gradients| {
+                filler.try_fill_with_ones(gradients.get_or_alloc_mut(loss.slot())?)
+            });
+        }
+        #[cfg(any(test, feature = "cuda"))]
+        if let Some(composed) = &self.composed {
+            composed.start(&device, loss).map_err(NnError::device)?;
+        }
         // dfdx starts a backward pass from a tensor without axes; this one feeds nothing but the step above.
         let start = device.try_zeros().map_err(NnError::device)?;
         let inner = start
             .put_tape(tape)
             .try_backward()
             .map_err(NnError::device)?;
-        Ok(Grads { inner })
+        Ok(Grads {
+            inner,
+            #[cfg(any(test, feature = "cuda"))]
+            composed: self.composed,
+        })
     }
 }
 
 /// Gradients after a backward pass.
 pub struct Grads<D: Backend> {
     inner: Gradients<f32, D>,
+    #[cfg(any(test, feature = "cuda"))]
+    composed: Option<Rc<Composed<D>>>,
 }
 
 impl<D: Backend> Grads<D> {
+    /// The gradients of fused operations.
+    pub(crate) fn buffers(&mut self) -> &mut Gradients<f32, D> {
+        &mut self.inner
+    }
+
+    /// The gradients of composed operations; `None` where operations are fused.
+    #[cfg(any(test, feature = "cuda"))]
+    pub(crate) fn composed(&self) -> Option<&Rc<Composed<D>>> {
+        self.composed.as_ref()
+    }
+
     /// Takes the gradient of a parameter or an input, row-major; zeros when the loss does not depend on it.
     ///
     /// A second call for the same matrix gives zeros, and so do intermediate results: the backward pass itself uses their gradients
     /// up.
     pub fn take(&mut self, of: &Matrix<D>) -> Result<Vec<f32>, NnError> {
-        D::take_gradient(&mut self.inner, of)
+        D::take_gradient(self, of)
     }
 
     /// Takes the gradients of every trainable parameter of `model`, in the order of its visit.

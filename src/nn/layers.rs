@@ -13,7 +13,7 @@ pub struct Linear<D: Backend> {
     /// `[out]`.
     pub bias: Option<Param<D>>,
     /// What it learns beside its weight, where that is frozen.
-    pub lora: Option<LowRank<D>>,
+    pub lora: Option<Box<LowRank<D>>>,
 }
 
 module!(Linear {

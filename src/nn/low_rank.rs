@@ -114,7 +114,7 @@ mod tests {
         let g = Graph::inference(&device);
         let x = g.constant(random(24 * 9, Seed::new(4)), (9, 24)).unwrap();
         let before = layer.forward(&g, &x).unwrap().to_vec();
-        layer.lora = Some(lora);
+        layer.lora = Some(Box::new(lora));
         let apart = layer.forward(&g, &x).unwrap().to_vec();
         layer.merge(&device).unwrap();
         assert!(layer.lora.is_none());

@@ -3,6 +3,12 @@
 use super::{Backend, NnError};
 use dfdx::shapes::HasShape as _;
 use dfdx::tensor::Tensor;
+#[cfg(any(test, feature = "cuda"))]
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The number of the next matrix.
+#[cfg(any(test, feature = "cuda"))]
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A matrix `[rows, features]` of `f32` on the device `D`, row-major.
 ///
@@ -14,8 +20,11 @@ use dfdx::tensor::Tensor;
 #[derive(Clone, Debug)]
 pub struct Matrix<D: Backend> {
     tensor: Tensor<(usize, usize), f32, D>,
-    /// Under whose id dfdx keeps the gradient; see [`Target`].
-    slot: Tensor<(usize, usize), f32, D>,
+    /// The same for all clones and different for all others: under it composed operations keep the gradient.
+    #[cfg(any(test, feature = "cuda"))]
+    number: u64,
+    /// Under whose id dfdx keeps the gradient; see [`Target`]. `None` on devices without fused operations.
+    slot: Option<Tensor<(usize, usize), f32, D>>,
     constant: bool,
 }
 
@@ -26,15 +35,28 @@ pub struct Matrix<D: Backend> {
 /// and fills it with zeros, and a real one is better made by its first part, without zeros and without adding to them.
 #[derive(Clone, Debug)]
 pub(crate) struct Target<D: Backend> {
-    slot: Tensor<(usize, usize), f32, D>,
+    #[cfg(any(test, feature = "cuda"))]
+    number: u64,
+    slot: Option<Tensor<(usize, usize), f32, D>>,
     count: usize,
     constant: bool,
 }
 
 impl<D: Backend> Target<D> {
     /// The tensor under whose id dfdx keeps the gradient.
+    ///
+    /// # Panics
+    /// On a device without fused operations, see [`Backend::FUSED`].
     pub(crate) fn slot(&self) -> &Tensor<(usize, usize), f32, D> {
-        &self.slot
+        self.slot
+            .as_ref()
+            .expect("fused operations run on devices that have them")
+    }
+
+    /// The number of the matrix.
+    #[cfg(any(test, feature = "cuda"))]
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// How many numbers the gradient has.
@@ -82,9 +104,24 @@ impl<D: Backend> Matrix<D> {
         let tensor = device
             .try_tensor_from_vec(values, (rows, columns))
             .map_err(NnError::device)?;
-        let slot = device.try_zeros_like(&(1, 1)).map_err(NnError::device)?;
+        Self::hold(tensor, constant)
+    }
+
+    /// Makes a new matrix of a row-major tensor.
+    pub(crate) fn hold(
+        tensor: Tensor<(usize, usize), f32, D>,
+        constant: bool,
+    ) -> Result<Self, NnError> {
+        let slot = if D::FUSED {
+            let device = tensor.device();
+            Some(device.try_zeros_like(&(1, 1)).map_err(NnError::device)?)
+        } else {
+            None
+        };
         Ok(Self {
             tensor,
+            #[cfg(any(test, feature = "cuda"))]
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             slot,
             constant,
         })
@@ -138,6 +175,8 @@ impl<D: Backend> Matrix<D> {
     /// Where the gradient goes.
     pub(crate) fn target(&self) -> Target<D> {
         Target {
+            #[cfg(any(test, feature = "cuda"))]
+            number: self.number,
             slot: self.slot.clone(),
             count: self.rows() * self.columns(),
             constant: self.constant,

@@ -3,6 +3,12 @@
 //! Everything is a [`Matrix`] `[rows, features]`. Operations ([`ops`]) take a [`Graph`] first, which records the backward pass
 //! when it trains and nothing when it infers. Models are generic over the device, `D: `[`Backend`]; the CPU has fused operations.
 //!
+//! # CUDA
+//! With the cargo feature `cuda` the same models run on dfdx's `Cuda`, where every operation is composed of dfdx's own. The composed
+//! operations run on the CPU, too, and the tests compare them with the fused ones: operation by operation, model by model and through whole
+//! trainings (`selfcheck`). Gradients leave the device for each update: clipping and AdamW run on the host, which
+//! costs a copy of the gradients and two of the trainable parameters a step.
+//!
 //! # What costs no gradient
 //! A matrix is a *constant* or takes gradients. Data made with [`Graph::constant`] are constants, so are the values of frozen parameters
 //! ([`Param::set_trainable`], [`set_trainable`]) and everything computed from constants alone. Operations record no backward step for
@@ -85,11 +91,16 @@
 //! ```
 //!
 //! # Determinism
-//! The bits of every result are the same on any number of threads: work is split in pieces of fixed size and sums over pieces run
+//! On the CPU the bits of every result are the same on any number of threads: work is split in pieces of fixed size and sums over pieces run
 //! in order. Random numbers come from [`crate::seed::Seed`] only.
 
 mod backend;
+#[cfg(any(test, feature = "cuda"))]
+mod composed;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
+pub mod device;
 mod error;
 mod graph;
 pub mod init;
@@ -99,6 +110,8 @@ mod matrix;
 pub mod models;
 mod module;
 pub mod ops;
+#[cfg(any(test, feature = "cuda"))]
+pub mod selfcheck;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod training;

@@ -92,6 +92,17 @@ impl<D: Backend, M: Module<D>> Module<D> for Vec<M> {
     }
 }
 
+/// A module elsewhere in memory.
+impl<D: Backend, M: Module<D>> Module<D> for Box<M> {
+    fn visit(&self, prefix: &str, f: &mut dyn FnMut(&str, &Param<D>)) {
+        (**self).visit(prefix, f);
+    }
+
+    fn visit_mut(&mut self, prefix: &str, f: &mut dyn FnMut(&str, &mut Param<D>)) {
+        (**self).visit_mut(prefix, f);
+    }
+}
+
 /// A module that may be absent, for instance a bias.
 impl<D: Backend, M: Module<D>> Module<D> for Option<M> {
     fn visit(&self, prefix: &str, f: &mut dyn FnMut(&str, &Param<D>)) {

@@ -1,5 +1,6 @@
 //! What tests of networks share: random matrices and finite differences.
 
+use super::composed::on_the_cpu;
 use super::{Graph, Matrix, NnError, ops};
 use crate::seed::Seed;
 use dfdx::tensor::Cpu;
@@ -37,12 +38,17 @@ pub(crate) fn backward(
 /// Compares the gradients of `Σ w·f(inputs)`, with random `w`, with central differences.
 ///
 /// The forward pass is `f32`, with errors around 1e-6; over a step of 1e-2 they become 1e-4 times the size of the sum, and the third derivative
-/// adds 2e-5 times itself. So gradients must agree within 3e-3 of the greatest, plus 1e-3.
+/// adds 2e-5 times itself. So gradients must agree within 3e-3 of the greatest, plus 1e-3. Both the fused and the composed operations are tried.
 pub(crate) fn check_gradients(
     name: &str,
     inputs: &[Matrix<Cpu>],
     f: impl Fn(&Graph<Cpu>, &[Matrix<Cpu>]) -> Made,
 ) {
+    check(name, inputs, &f);
+    on_the_cpu(|| check(&format!("{name}, composed"), inputs, &f));
+}
+
+fn check(name: &str, inputs: &[Matrix<Cpu>], f: &impl Fn(&Graph<Cpu>, &[Matrix<Cpu>]) -> Made) {
     const STEP: f32 = 1e-2;
     // A training graph with the same seed: dropout drops the same numbers each time.
     let run = |inputs: &[Matrix<Cpu>]| {
@@ -51,7 +57,7 @@ pub(crate) fn check_gradients(
     };
     let n = run(inputs).len();
     let weights = random(n, Seed::new(99).child(name));
-    let (_, gradients) = backward(inputs, &weights, &f);
+    let (_, gradients) = backward(inputs, &weights, f);
     for (index, gradient) in gradients.iter().enumerate() {
         let values = inputs[index].to_vec();
         assert_eq!(gradient.len(), values.len(), "{name}: input {index}");

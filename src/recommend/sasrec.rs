@@ -151,7 +151,8 @@ pub fn train_sasrec<D: Backend>(
         Box::new(measure),
     )?
     .smoothed(config.smoothing);
-    let per_epoch = objective.steps_per_epoch();
+    let batches = objective.steps_per_epoch();
+    let per_epoch = batches.div_ceil(config.optimiser.accumulate.max(1));
     let steps = per_epoch * config.epochs;
     let optimiser = TrainConfig {
         steps,

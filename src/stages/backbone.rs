@@ -1,6 +1,7 @@
 //! A decoder language model, pre-trained on the pipeline's own text.
 
-use super::language_io::{only_cpu, read_tokenizer};
+use super::device::on_device;
+use super::language_io::read_tokenizer;
 use super::training::{Recipe, Training, smoothing_problem, summarise, write_metrics};
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::formats::json;
@@ -8,7 +9,6 @@ use crate::nn::models::llama::{Corpus, Llama, LlamaConfig, Pretraining};
 use crate::nn::training::train;
 use crate::nn::{Backend, count};
 use crate::text::Specials;
-use dfdx::tensor::Cpu;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -108,6 +108,7 @@ impl Stage for Backbone {
     ];
     const OUTPUT: ArtifactKind = ArtifactKind::LanguageModel;
     const SEEDED: bool = true;
+    const NETWORKS: bool = true;
 
     fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
@@ -142,8 +143,7 @@ impl Stage for Backbone {
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
-        only_cpu(context)?;
-        self.run_on(&Cpu::default(), context)
+        on_device!(context, self.batch, |device| self.run_on(device, context))
     }
 }
 

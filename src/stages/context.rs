@@ -40,7 +40,7 @@ pub struct StageContext<'a> {
     pub scratch: PathBuf,
     /// The stage's seed.
     pub seed: Seed,
-    /// The device: `cpu`. Kinds with networks refuse any other by name.
+    /// The device of networks: `cpu`, `cuda` or `cuda:1`. Kinds without networks are given `cpu`.
     pub device: String,
     /// Where to report.
     pub progress: &'a dyn Progress,

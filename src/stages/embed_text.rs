@@ -58,6 +58,7 @@ impl Stage for EmbedText {
     ];
     const OUTPUT: ArtifactKind = ArtifactKind::Embeddings;
     const SEEDED: bool = false;
+    const NETWORKS: bool = true;
 
     fn problems(&self) -> Vec<Problem> {
         Vec::new()

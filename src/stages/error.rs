@@ -1,5 +1,6 @@
 //! Why a stage ended without an artifact.
 
+use crate::nn::NnError;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -40,8 +41,19 @@ impl StageError {
         }
     }
 
-    /// Whether trying again cannot mend it: a file or program that is not there or not allowed, or what the stage
-    /// itself said so of.
+    /// The same error; where it is a lack of memory, with half of `batch` to try.
+    #[cfg(feature = "cuda")]
+    #[must_use]
+    pub fn of_batch(self, batch: usize) -> Self {
+        let error = match self.error.downcast::<NnError>() {
+            Ok(error) => Box::new(error.of_batch(batch)),
+            Err(other) => other,
+        };
+        Self { error, ..self }
+    }
+
+    /// Whether trying again cannot mend it: a file or program that is not there or not allowed, a training that broke, or what the
+    /// stage itself said so of.
     pub fn is_lasting(&self) -> bool {
         self.lasting
     }
@@ -73,6 +85,10 @@ impl fmt::Display for StageError {
 fn is_lasting(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
+        // The same seed leads to the same step.
+        if let Some(NnError::NotFinite { .. }) = error.downcast_ref::<NnError>() {
+            return true;
+        }
         if let Some(error) = error.downcast_ref::<io::Error>() {
             return matches!(
                 error.kind(),
@@ -94,6 +110,15 @@ mod tests {
         assert!(StageError::from(missing).is_lasting());
         let cut = io::Error::from(io::ErrorKind::UnexpectedEof);
         assert!(!StageError::from(cut).is_lasting());
+        let broken = NnError::NotFinite {
+            step: 1,
+            what: "loss".to_owned(),
+            value: f64::NAN,
+            examples: Vec::new(),
+            gradient: String::new(),
+        };
+        assert!(StageError::from(broken).is_lasting());
+        assert!(!StageError::from(NnError::Device("out of memory".to_owned())).is_lasting());
         assert!(!StageError::message("the server said 503").is_lasting());
         assert!(StageError::message("no").lasting().is_lasting());
     }

@@ -34,6 +34,7 @@ impl Stage for Evaluate {
     ];
     const OUTPUT: ArtifactKind = ArtifactKind::Scores;
     const SEEDED: bool = false;
+    const NETWORKS: bool = true;
 
     fn problems(&self) -> Vec<Problem> {
         Problem::within("resamples", self.resamples, 100, 100_000)

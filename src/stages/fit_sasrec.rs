@@ -1,7 +1,7 @@
 //! `fit-sasrec`: a network that predicts the next item from those before.
 
 use super::baselines::FIT_PORTS;
-use super::language_io::only_cpu;
+use super::device::on_device;
 use super::training::{Recipe, Training, smoothing_problem, summarise, write_metrics};
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::data::{Split, read_items};
@@ -10,7 +10,6 @@ use crate::nn::models::sasrec::Sasrec;
 use crate::nn::training::Keep;
 use crate::nn::{Backend, count};
 use crate::recommend::{SasrecConfig, SasrecScorer, TrainSasrec, train_sasrec};
-use dfdx::tensor::Cpu;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -89,6 +88,7 @@ impl Stage for FitSasrec {
     const PORTS: &'static [Port] = FIT_PORTS;
     const OUTPUT: ArtifactKind = ArtifactKind::Scorer;
     const SEEDED: bool = true;
+    const NETWORKS: bool = true;
 
     fn problems(&self) -> Vec<Problem> {
         let mut found: Vec<Problem> = self
@@ -108,8 +108,7 @@ impl Stage for FitSasrec {
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
-        only_cpu(context)?;
-        self.run_on(&Cpu::default(), context)
+        on_device!(context, self.batch, |device| self.run_on(device, context))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Writes a text for each test prompt.
 
-use super::language_io::{only_cpu, read_examples, read_items, read_tokenizer};
+use super::device::on_device;
+use super::language_io::{read_examples, read_items, read_tokenizer};
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::clock::Stopwatch;
 use crate::formats::json;
@@ -12,7 +13,6 @@ use crate::nn::models::language_model::LanguageModel;
 use crate::nn::models::llama::unit_hash;
 use crate::nn::{Backend, weights};
 use crate::seed::Seed;
-use dfdx::tensor::Cpu;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -66,6 +66,7 @@ impl Stage for Generate {
     ];
     const OUTPUT: ArtifactKind = ArtifactKind::Generations;
     const SEEDED: bool = false;
+    const NETWORKS: bool = true;
 
     fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
@@ -78,8 +79,7 @@ impl Stage for Generate {
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
-        only_cpu(context)?;
-        self.run_on(&Cpu::default(), context)
+        on_device!(context, self.batch, |device| self.run_on(device, context))
     }
 }
 

@@ -274,6 +274,8 @@ pub trait Stage: Serialize + DeserializeOwned + JsonSchema + 'static {
     const OUTPUT: ArtifactKind;
     /// Whether the result depends on the seed; a stage without random numbers is shared between seeds.
     const SEEDED: bool;
+    /// Whether it computes with networks, on the device that the run was told to use.
+    const NETWORKS: bool = false;
 
     /// Every parameter that makes no sense, all at once.
     fn problems(&self) -> Vec<Problem>;
@@ -332,6 +334,8 @@ pub struct Kind {
     pub output: ArtifactKind,
     /// Whether the seed is part of the key.
     pub seeded: bool,
+    /// Whether it computes with networks, on the device that the run was told to use.
+    pub networks: bool,
     /// Reads parameters from TOML; the error keeps its span.
     pub from_toml:
         fn(toml::de::ValueDeserializer<'_>) -> Result<Box<dyn AnyStage>, toml::de::Error>,
@@ -357,6 +361,7 @@ impl Kind {
             ports: S::PORTS,
             output: S::OUTPUT,
             seeded: S::SEEDED,
+            networks: S::NETWORKS,
             from_toml: |value| Ok(Box::new(S::deserialize(value)?)),
             from_json: |value| Ok(Box::new(S::deserialize(value)?)),
             schema: S::json_schema,

@@ -6,18 +6,6 @@ use crate::nn::models::item_language::TaskExample;
 use crate::nn::models::qformer::TokenTable;
 use crate::text::Tokenizer;
 
-/// Refuses a device that this build does not have.
-pub(super) fn only_cpu(context: &StageContext<'_>) -> Result<(), StageError> {
-    if context.device == "cpu" {
-        Ok(())
-    } else {
-        Err(StageError::message(format!(
-            "`{}` is not a device of this build, which has `cpu`",
-            context.device
-        )))
-    }
-}
-
 /// Reads the tokenizer of the port `tokenizer`.
 pub(super) fn read_tokenizer(context: &StageContext<'_>) -> Result<Tokenizer, StageError> {
     let path = context.input("tokenizer")?.file("tokenizer.json");

@@ -9,6 +9,7 @@ mod baselines;
 mod combine;
 mod command;
 mod context;
+mod device;
 mod embed_text;
 mod error;
 mod evaluate;

@@ -2,6 +2,7 @@
 
 mod inputs;
 
+use super::device::on_device;
 use super::training::{Recipe, Training, smoothing_problem, write_metrics};
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::formats::json;
@@ -13,7 +14,6 @@ use crate::nn::models::qformer::{
 use crate::nn::training::{Metric, Trained, train};
 use crate::nn::{Backend, Graph, count};
 use crate::text::Tokenizer;
-use dfdx::tensor::Cpu;
 use inputs::read_data;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -152,6 +152,7 @@ impl Stage for Phase1Stage {
     ];
     const OUTPUT: ArtifactKind = ArtifactKind::Qformer;
     const SEEDED: bool = true;
+    const NETWORKS: bool = true;
 
     fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
@@ -213,13 +214,7 @@ impl Stage for Phase1Stage {
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
-        if context.device != "cpu" {
-            return Err(StageError::message(format!(
-                "`{}` is not a device of this build, which has `cpu`",
-                context.device
-            )));
-        }
-        self.run_on(&Cpu::default(), context)
+        on_device!(context, self.batch, |device| self.run_on(device, context))
     }
 }
 
@@ -377,8 +372,8 @@ fn summary<D: Backend>(
             put(&format!("{name}_constant"), (*constant).into());
         }
     }
-    put("kept_step", trained.kept.into());
-    put("ended_by", trained.ended.name().into());
+    put("training_kept_step", trained.kept.into());
+    put("training_ended_by", trained.ended.name().into());
     found
 }
 

@@ -1,6 +1,7 @@
 //! Phase 2: an adapter, and if wanted the language model, learns to write about items.
 
-use super::language_io::{only_cpu, read_examples, read_items, read_tokenizer};
+use super::device::on_device;
+use super::language_io::{read_examples, read_items, read_tokenizer};
 use super::training::{Recipe, Training, smoothing_problem, summarise, write_metrics};
 use super::{ArtifactKind, Port, Problem, Stage, StageContext, StageError};
 use crate::formats::json;
@@ -14,7 +15,6 @@ use crate::nn::models::qformer::{Qformer, QformerConfig, TokenTable};
 use crate::nn::training::{self, Ended, Metric, TrainConfig, train};
 use crate::nn::{Backend, Module as _, count, weights};
 use crate::progress::{Progress, Report, Stopped};
-use dfdx::tensor::Cpu;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -145,6 +145,7 @@ impl Stage for Phase2 {
     ];
     const OUTPUT: ArtifactKind = ArtifactKind::ItemLanguageModel;
     const SEEDED: bool = true;
+    const NETWORKS: bool = true;
 
     fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
@@ -179,8 +180,7 @@ impl Stage for Phase2 {
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
-        only_cpu(context)?;
-        self.run_on(&Cpu::default(), context)
+        on_device!(context, self.batch, |device| self.run_on(device, context))
     }
 }
 

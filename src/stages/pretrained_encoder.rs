@@ -1,6 +1,5 @@
 //! The stage that takes a sentence encoder of others.
 
-use super::language_io::only_cpu;
 use super::pretrained_files::ModelFiles;
 use super::{ArtifactKind, Port, Problem, SourceFile, Stage, StageContext, StageError};
 use crate::formats::json;
@@ -98,7 +97,6 @@ impl Stage for PretrainedEncoder {
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
-        only_cpu(context)?;
         self.files().copy(&Stage::source_files(self), context)?;
         // Whoever gets this artifact can rely on it: what cannot be loaded fails here.
         let encoder = SentenceEncoder::load(&Cpu::default(), &context.output)?;

@@ -1,6 +1,5 @@
 //! The stage that takes a language model of others.
 
-use super::language_io::only_cpu;
 use super::pretrained_files::ModelFiles;
 use super::{ArtifactKind, Port, Problem, SourceFile, Stage, StageContext, StageError};
 use crate::formats::{gguf, json};
@@ -132,7 +131,6 @@ impl Stage for PretrainedLanguageModel {
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
-        only_cpu(context)?;
         let files = self.files();
         files.copy(&files.sources(&["tokenizer.json"], &[]), context)?;
         // Whoever gets this artifact can rely on it: what cannot be loaded fails here.

@@ -1,18 +1,31 @@
 //! The text encoders that stages can read: one fitted here, or one of others.
 
-use super::language_io::only_cpu;
+use super::device::on_device;
 use super::{StageContext, StageError};
 use crate::formats::tensors::Array;
 use crate::nn::models::sentence::SentenceEncoder;
+use crate::nn::{Backend, NnError};
+use crate::progress::Progress;
 use crate::text::TextEncoder;
-use dfdx::tensor::Cpu;
 
 /// From texts to vectors.
 pub(super) enum Sentences {
     /// TF-IDF and SVD.
     Fitted(TextEncoder),
     /// A network.
-    Pretrained(Box<SentenceEncoder<Cpu>>),
+    Pretrained(Box<dyn Encode>),
+}
+
+/// A network on some device.
+pub(super) trait Encode {
+    /// See [`SentenceEncoder::encode`].
+    fn encode(&self, texts: &[String], progress: &dyn Progress) -> Result<Array, NnError>;
+}
+
+impl<D: Backend> Encode for SentenceEncoder<D> {
+    fn encode(&self, texts: &[String], progress: &dyn Progress) -> Result<Array, NnError> {
+        Self::encode(self, texts, progress)
+    }
 }
 
 impl Sentences {
@@ -20,9 +33,10 @@ impl Sentences {
     pub fn read(context: &StageContext<'_>) -> Result<Self, StageError> {
         let artifact = context.input("encoder")?;
         if artifact.file("config.json").exists() {
-            only_cpu(context)?;
-            let encoder = SentenceEncoder::load(&Cpu::default(), &artifact.folder)?;
-            Ok(Self::Pretrained(Box::new(encoder)))
+            on_device!(context, 1, |device| {
+                let encoder = SentenceEncoder::load(device, &artifact.folder)?;
+                Ok(Self::Pretrained(Box::new(encoder)))
+            })
         } else {
             Ok(Self::Fitted(TextEncoder::load(&artifact.folder)?))
         }

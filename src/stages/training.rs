@@ -161,6 +161,6 @@ pub(super) fn summarise(trained: &Trained, summary: &mut BTreeMap<String, Value>
         }
     }
     summary.insert("steps".to_owned(), trained.steps.into());
-    summary.insert("kept_step".to_owned(), trained.kept.into());
-    summary.insert("ended_by".to_owned(), trained.ended.name().into());
+    summary.insert("training_kept_step".to_owned(), trained.kept.into());
+    summary.insert("training_ended_by".to_owned(), trained.ended.name().into());
 }

@@ -164,6 +164,7 @@ impl Case {
             jobs: self.rng.gen_range(1..=3),
             threads: 1,
             gpus: Vec::new(),
+            device: ilm_pipe::nn::device::Device::Cpu,
             on_failure: OnFailure::Finish,
             targets: None,
         };

@@ -154,6 +154,7 @@ fn llama_with_low_rank_matrices_of_peft_apart_and_merged() {
 /// PEFT opens the low-rank matrices that we write, and computes the same with them.
 #[test]
 #[ignore = "needs Python's peft; see tests/reference/lora.py"]
+#[expect(clippy::disallowed_methods, reason = "a setting of this test alone")]
 fn peft_reads_the_low_rank_matrices_that_we_write() {
     let (device, name) = (Cpu::default(), "lora-peft");
     let mut model = Llama::load(&device, &folder(name)).expect("works");

@@ -395,3 +395,26 @@ fn only_what_failed_or_was_blocked_is_retried() {
     assert_eq!(ran(&project, &[]), ["z"]);
     run(&project, &["--retry-failed", "--target", "a"]).fails(2);
 }
+
+#[test]
+fn networks_run_where_the_command_line_says_and_what_is_not_there_is_told() {
+    let project = three([""; 3], "");
+    // Without networks the device changes nothing.
+    run(&project, &["--device", "auto", "--gpus", ""]).ok();
+    let ran = run(&project, &["--device", "gpu"]).fails(2);
+    assert!(
+        ran.stderr
+            .contains("`gpu` is no device; there are `cpu`, `cuda` and `cuda:1`, and `auto`"),
+        "{}",
+        ran.stderr
+    );
+    let ran = run(&project, &["--device", "cuda:1", "--gpus", "0"]).fails(3);
+    let told = if cfg!(feature = "cuda") {
+        "error: `cuda:1` is not there: 1 of the GPUs are visible\nhint: "
+    } else {
+        "error: `cuda:1` is not in this program, which was built without CUDA; use `--device cpu`, or build it with"
+    };
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    let ran = project.call(&["gpu-check"]).fails(3);
+    assert!(ran.stderr.starts_with("error: `cuda` "), "{}", ran.stderr);
+}

@@ -24,23 +24,44 @@ mod tests;
 
 pub(super) use memory::keep_freed;
 
+#[cfg(any(test, feature = "cuda"))]
+use super::composed;
 use super::ops::{AttentionShape, Binary, Mask, Unary};
-use super::{Backend, Graph, Matrix, NnError};
-use dfdx::tensor::{Cpu, Gradients};
+use super::{Backend, Grads, Graph, Matrix, NnError};
+use dfdx::tensor::Cpu;
 
 type Made = Result<Matrix<Cpu>, NnError>;
 
+/// Runs the fused operation, or the composed one of the same name in a graph that asks for it.
+macro_rules! either {
+    ($module:ident::$name:ident($g:ident $(, $argument:ident)*)) => {{
+        #[cfg(any(test, feature = "cuda"))]
+        if $g.composed().is_some() {
+            return composed::$name($g $(, $argument)*);
+        }
+        $module::$name($g $(, $argument)*)
+    }};
+}
+
 impl Backend for Cpu {
+    const FUSED: bool = true;
+
+    #[cfg(any(test, feature = "cuda"))]
+    fn composes() -> bool {
+        composed::chosen_on_the_cpu()
+    }
+
     fn to_host(x: &Matrix<Self>) -> Vec<f32> {
         storage::read(x).into_owned()
     }
 
-    fn take_gradient(
-        gradients: &mut Gradients<f32, Self>,
-        of: &Matrix<Self>,
-    ) -> Result<Vec<f32>, NnError> {
+    fn take_gradient(gradients: &mut Grads<Self>, of: &Matrix<Self>) -> Result<Vec<f32>, NnError> {
+        #[cfg(any(test, feature = "cuda"))]
+        if let Some(composed) = gradients.composed() {
+            return Ok(composed.take(of));
+        }
         let target = of.target();
-        let taken = storage::take(gradients, &target).map_err(NnError::device)?;
+        let taken = storage::take(gradients.buffers(), &target).map_err(NnError::device)?;
         Ok(taken.unwrap_or_else(|| vec![0.0; target.count()]))
     }
 
@@ -63,31 +84,31 @@ impl Backend for Cpu {
         w: &Matrix<Self>,
         b: Option<&Matrix<Self>>,
     ) -> Made {
-        linear::linear(g, x, w, b)
+        either!(linear::linear(g, x, w, b))
     }
 
     fn matmul(g: &Graph<Self>, a: &Matrix<Self>, b: &Matrix<Self>, transposed: bool) -> Made {
-        linear::matmul(g, a, b, transposed)
+        either!(linear::matmul(g, a, b, transposed))
     }
 
     fn unary(g: &Graph<Self>, x: &Matrix<Self>, function: Unary) -> Made {
-        elementwise::unary(g, x, function)
+        either!(elementwise::unary(g, x, function))
     }
 
     fn binary(g: &Graph<Self>, a: &Matrix<Self>, b: &Matrix<Self>, function: Binary) -> Made {
-        elementwise::binary(g, a, b, function)
+        either!(elementwise::binary(g, a, b, function))
     }
 
     fn keep(g: &Graph<Self>, x: &Matrix<Self>, kept: Vec<u8>, factor: f32) -> Made {
-        elementwise::keep(g, x, kept, factor)
+        either!(elementwise::keep(g, x, kept, factor))
     }
 
     fn add_row(g: &Graph<Self>, a: &Matrix<Self>, row: &Matrix<Self>) -> Made {
-        elementwise::add_row(g, a, row)
+        either!(elementwise::add_row(g, a, row))
     }
 
     fn div_scalar(g: &Graph<Self>, x: &Matrix<Self>, s: &Matrix<Self>) -> Made {
-        elementwise::div_scalar(g, x, s)
+        either!(elementwise::div_scalar(g, x, s))
     }
 
     fn layer_norm(
@@ -97,15 +118,15 @@ impl Backend for Cpu {
         bias: &Matrix<Self>,
         eps: f32,
     ) -> Made {
-        norm::layer_norm(g, x, weight, bias, eps)
+        either!(norm::layer_norm(g, x, weight, bias, eps))
     }
 
     fn rms_norm(g: &Graph<Self>, x: &Matrix<Self>, weight: &Matrix<Self>, eps: f32) -> Made {
-        norm::rms_norm(g, x, weight, eps)
+        either!(norm::rms_norm(g, x, weight, eps))
     }
 
     fn normalize_rows(g: &Graph<Self>, x: &Matrix<Self>, eps: f32) -> Made {
-        norm::normalize_rows(g, x, eps)
+        either!(norm::normalize_rows(g, x, eps))
     }
 
     fn attention(
@@ -116,7 +137,7 @@ impl Backend for Cpu {
         shape: &AttentionShape,
         mask: &Mask,
     ) -> Made {
-        attention::attention(g, q, k, v, shape, mask)
+        either!(attention::attention(g, q, k, v, shape, mask))
     }
 
     fn rotary(
@@ -127,7 +148,7 @@ impl Backend for Cpu {
         positions: &[u32],
         base: f32,
     ) -> Made {
-        rotary::rotary(g, x, heads, head_dim, positions, base)
+        either!(rotary::rotary(g, x, heads, head_dim, positions, base))
     }
 
     fn rotary_at(
@@ -137,7 +158,7 @@ impl Backend for Cpu {
         positions: &[u32],
         frequencies: &[f32],
     ) -> Made {
-        rotary::rotary_at(g, x, heads, positions, frequencies)
+        either!(rotary::rotary_at(g, x, heads, positions, frequencies))
     }
 
     fn biased_attention(
@@ -149,7 +170,7 @@ impl Backend for Cpu {
         shape: &AttentionShape,
         mask: &Mask,
     ) -> Made {
-        biased::biased_attention(g, q, k, v, bias, shape, mask)
+        either!(biased::biased_attention(g, q, k, v, bias, shape, mask))
     }
 
     fn cross_entropy(
@@ -158,15 +179,15 @@ impl Backend for Cpu {
         targets: &[Option<u32>],
         smoothing: f32,
     ) -> Made {
-        cross_entropy::cross_entropy(g, logits, targets, smoothing)
+        either!(cross_entropy::cross_entropy(g, logits, targets, smoothing))
     }
 
     fn gather_rows(g: &Graph<Self>, x: &Matrix<Self>, rows: &[usize]) -> Made {
-        rows::gather_rows(g, x, rows)
+        either!(rows::gather_rows(g, x, rows))
     }
 
     fn concat_rows(g: &Graph<Self>, parts: &[&Matrix<Self>]) -> Made {
-        rows::concat_rows(g, parts)
+        either!(rows::concat_rows(g, parts))
     }
 
     fn replace_rows(
@@ -175,7 +196,7 @@ impl Backend for Cpu {
         rows: &[usize],
         values: &Matrix<Self>,
     ) -> Made {
-        rows::replace_rows(g, base, rows, values)
+        either!(rows::replace_rows(g, base, rows, values))
     }
 
     fn overwrite_rows(
@@ -188,26 +209,26 @@ impl Backend for Cpu {
     }
 
     fn columns(g: &Graph<Self>, x: &Matrix<Self>, start: usize, count: usize) -> Made {
-        rows::columns(g, x, start, count)
+        either!(rows::columns(g, x, start, count))
     }
 
     fn mean_groups(g: &Graph<Self>, x: &Matrix<Self>, group: usize) -> Made {
-        rows::mean_groups(g, x, group)
+        either!(rows::mean_groups(g, x, group))
     }
 
     fn max_groups(g: &Graph<Self>, x: &Matrix<Self>, group: usize) -> Made {
-        rows::max_groups(g, x, group)
+        either!(rows::max_groups(g, x, group))
     }
 
     fn transpose(g: &Graph<Self>, x: &Matrix<Self>) -> Made {
-        rows::transpose(g, x)
+        either!(rows::transpose(g, x))
     }
 
     fn sum_all(g: &Graph<Self>, x: &Matrix<Self>, factor: f32) -> Made {
-        rows::sum_all(g, x, factor)
+        either!(rows::sum_all(g, x, factor))
     }
 
     fn row_distance(g: &Graph<Self>, a: &Matrix<Self>, b: &Matrix<Self>, eps: f32) -> Made {
-        norm::row_distance(g, a, b, eps)
+        either!(norm::row_distance(g, a, b, eps))
     }
 }

@@ -89,7 +89,7 @@ pub struct Adapter<D: Backend> {
 
 #[derive(Debug)]
 enum Network<D: Backend> {
-    Mlp(Linear<D>),
+    Mlp(Box<Linear<D>>),
     Qformer(Box<QuerySide<D>>),
 }
 
@@ -122,7 +122,9 @@ impl<D: Backend> Adapter<D> {
                 // Item tokens have unit RMS, so this keeps the hidden layer at unit RMS, too.
                 let std = 1.0 / (inputs as f32).sqrt();
                 let seed = seed.child("hidden");
-                Network::Mlp(Linear::new(device, inputs, *hidden, true, std, seed)?)
+                Network::Mlp(Box::new(Linear::new(
+                    device, inputs, *hidden, true, std, seed,
+                )?))
             }
             NetworkConfig::Qformer(qformer) => Network::Qformer(Box::new(QuerySide::new(
                 qformer,

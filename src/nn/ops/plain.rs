@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::nn::Graph;
+use crate::nn::composed::on_the_cpu;
 use crate::nn::testing::{Made, backward, random, variable};
 use crate::seed::Seed;
 use dfdx::shapes::{Axes2, Axes3, Axes5, Axis, HasShape as _, Rank0};
@@ -42,15 +43,19 @@ fn compare(
 ) {
     let tensors: Vec<Plain> = inputs.iter().map(|x| x.tensor().clone()).collect();
     let y = plain(tensors[0].leaky_trace(), &tensors[1..]);
-    let weights = random(y.as_vec().len(), Seed::new(4).child(name));
-    let (found, gradients) = backward(inputs, &weights, ours);
-    alike(name, &found, &y.as_vec());
+    let result = y.as_vec();
+    let weights = random(result.len(), Seed::new(4).child(name));
+    let fused = backward(inputs, &weights, &ours);
+    let composed = on_the_cpu(|| backward(inputs, &weights, &ours));
     let device: Cpu = y.device().clone();
     let weights = device.tensor_from_vec(weights, *y.shape());
     let expected = (y * weights).sum::<Rank0, _>().backward();
-    for (index, (tensor, gradient)) in tensors.iter().zip(&gradients).enumerate() {
-        let name = format!("{name}, gradient of input {index}");
-        alike(&name, gradient, &expected.get(tensor).as_vec());
+    for (kind, (found, gradients)) in [("fused", fused), ("composed", composed)] {
+        alike(&format!("{name}, {kind}"), &found, &result);
+        for (index, (tensor, gradient)) in tensors.iter().zip(&gradients).enumerate() {
+            let name = format!("{name}, {kind}, gradient of input {index}");
+            alike(&name, gradient, &expected.get(tensor).as_vec());
+        }
     }
 }
 

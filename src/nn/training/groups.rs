@@ -77,7 +77,7 @@ pub(super) fn check<D: Backend, M: Module<D> + ?Sized>(
 ) -> Result<Vec<String>, NnError> {
     let mut names = Vec::new();
     model.visit("", &mut |name, param| {
-        names.push((name.to_owned(), param.trainable()))
+        names.push((name.to_owned(), param.trainable()));
     });
     let mut frozen = Vec::new();
     for (index, group) in groups.iter().enumerate() {

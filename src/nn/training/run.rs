@@ -276,6 +276,9 @@ impl<D: Backend, O: Objective<D>> Session<'_, D, O> {
                 self.evaluate()?;
             }
             let tired = config.patience > 0 && self.judged.waited >= config.patience;
+            if tired && !self.sums.is_empty() {
+                self.log()?;
+            }
             if due(config.checkpoint_every, self.step) || last || tired {
                 self.save()?;
             }

@@ -5,6 +5,7 @@ use crate::progress::Silent;
 use crate::seed::Seed;
 use crate::stages::InputArtifact;
 use crate::text::TokenizerConfig;
+use dfdx::tensor::Cpu;
 use serde_json::json as object;
 
 fn small() -> Phase1Stage {

@@ -125,7 +125,8 @@ impl<D: Backend> Objective<D> for Tuning<'_> {
         let loss = sum / tokens as f64;
         Ok(vec![
             ("loss".to_owned(), loss),
-            ("perplexity".to_owned(), loss.exp()),
+            // JSON has no infinity.
+            ("perplexity".to_owned(), loss.exp().min(f64::MAX)),
         ])
     }
 }

@@ -155,7 +155,7 @@ impl<D: Backend> Llama<D> {
                 let seed = seed.child(projection.module());
                 let dropout = config.dropout as f32;
                 let pair = LowRank::new(device, layer, config.rank, scale, dropout, seed)?;
-                layer.lora = Some(pair);
+                layer.lora = Some(Box::new(pair));
             }
         }
         Ok(())

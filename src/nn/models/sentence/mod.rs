@@ -30,8 +30,8 @@ const BATCH: usize = 32;
 /// What reads the tokens.
 #[derive(Debug)]
 enum Encoder<D: Backend> {
-    Bert(Bert<D>),
-    T5(T5Encoder<D>),
+    Bert(Box<Bert<D>>),
+    T5(Box<T5Encoder<D>>),
 }
 
 /// From texts to vectors of unit length.
@@ -58,13 +58,13 @@ impl<D: Backend> SentenceEncoder<D> {
                 let mut model = Bert::load(device, place)?;
                 set_trainable(&mut model, false);
                 width = model.config().hidden_size;
-                Encoder::Bert(model)
+                Encoder::Bert(Box::new(model))
             }
             Network::T5 => {
                 let mut model = T5Encoder::load(device, place)?;
                 set_trainable(&mut model, false);
                 width = model.config().d_model;
-                Encoder::T5(model)
+                Encoder::T5(Box::new(model))
             }
         };
         let mut dense = Vec::new();
@@ -125,8 +125,8 @@ impl<D: Backend> SentenceEncoder<D> {
     /// Numbers of all weights.
     pub fn parameters(&self) -> usize {
         let encoder = match &self.encoder {
-            Encoder::Bert(model) => count(model).0,
-            Encoder::T5(model) => count(model).0,
+            Encoder::Bert(model) => count(model.as_ref()).0,
+            Encoder::T5(model) => count(model.as_ref()).0,
         };
         encoder
             + self

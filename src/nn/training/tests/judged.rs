@@ -57,12 +57,16 @@ fn training_ends_when_evaluations_bring_nothing_better_for_long() {
         patience: 3,
         min_delta: 0.05,
         steps: 400,
+        log_every: 7,
         ..jumpy()
     };
     let trained = run(&mut toy(1), &config, scratch.path(), &Silent).unwrap();
     assert_eq!(trained.ended, Ended::Patience);
     let losses = evaluated(&trained);
     assert_eq!(losses.last().unwrap().0, trained.steps);
+    // What was not logged yet is.
+    let logged = trained.metrics.iter().rfind(|m| m.name == "train.loss");
+    assert_eq!(logged.unwrap().step, trained.steps);
     let (before, waited) = losses.split_at(losses.len() - 3);
     let least = |losses: &[(u64, f64)]| losses.iter().map(|l| l.1).fold(f64::MAX, f64::min);
     assert!(least(waited) >= least(before) - 0.05, "{losses:?}");
