@@ -175,7 +175,7 @@ impl Stage for Phase2 {
         }
         found.extend(Problem::at_least("eval_examples", self.eval_examples, 1));
         found.extend(smoothing_problem("label_smoothing", self.label_smoothing));
-        found.extend(self.training.problems(self.steps));
+        found.extend(self.training.problems(self.steps, self.eval_every));
         found
     }
 
