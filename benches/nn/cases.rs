@@ -10,7 +10,7 @@ use ilm_pipe::nn::models::qformer::{
 };
 use ilm_pipe::nn::ops::{self, AttentionShape};
 use ilm_pipe::nn::training::{AdamW, Objective as _, TrainConfig};
-use ilm_pipe::nn::{Graph, Matrix, Module, NnError, count, set_trainable, weights};
+use ilm_pipe::nn::{Backend as _, Graph, Matrix, Module, NnError, count, set_trainable, weights};
 use ilm_pipe::seed::Seed;
 use rand::Rng as _;
 use std::path::Path;
@@ -272,20 +272,20 @@ fn greedy(folder: &Path) -> Result<Case, Failure> {
     let round = move || {
         let g = Graph::inference(&device);
         let embeddings = model.embed(&g, &prompts)?;
-        let (hidden, mut cache) = model.prefill(&g, &embeddings, &vec![PROMPT; batch])?;
-        let last: Vec<usize> = (1..=batch).map(|row| row * PROMPT - 1).collect();
-        let mut hidden = ops::gather_rows(&g, &hidden, &last)?;
+        let (mut hidden, mut cache) = model.prefill(&g, &embeddings, &vec![PROMPT; batch])?;
         let mut written = Vec::with_capacity(batch * NEW);
-        loop {
-            let logits = model.logits(&g, &hidden)?.to_vec();
-            let next: Vec<u32> = logits.chunks(config.vocab_size).map(most_likely).collect();
-            written.extend_from_slice(&next);
-            if written.len() == batch * NEW {
-                let words: Vec<String> = written.iter().map(u32::to_string).collect();
-                return Ok(words.join(" "));
+        Cpu::together(batch, || {
+            loop {
+                let logits = model.logits(&g, &hidden)?.to_vec();
+                let next: Vec<u32> = logits.chunks(config.vocab_size).map(most_likely).collect();
+                written.extend_from_slice(&next);
+                if written.len() == batch * NEW {
+                    let words: Vec<String> = written.iter().map(u32::to_string).collect();
+                    return Ok(words.join(" "));
+                }
+                hidden = model.step(&g, &model.embed(&g, &next)?, &mut cache)?;
             }
-            hidden = model.step(&g, &model.embed(&g, &next)?, &mut cache)?;
-        }
+        })
     };
     Ok(Case {
         round: Box::new(round),

@@ -27,6 +27,12 @@ pub trait Backend: Device<f32> {
     }
     /// Takes a gradient out to the host, row-major; zeros where none flowed.
     fn take_gradient(gradients: &mut Grads<Self>, of: &Matrix<Self>) -> Result<Vec<f32>, NnError>;
+    /// Runs a chain of operations on `rows` rows each, for instance the steps of writing some texts. A device may keep its threads awake
+    /// meanwhile where the operations are small; results are the same without.
+    fn together<R>(rows: usize, work: impl FnOnce() -> R) -> R {
+        let _ = rows;
+        work()
+    }
     /// `x·wᵀ + b`.
     fn linear(
         g: &Graph<Self>,

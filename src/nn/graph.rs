@@ -43,6 +43,7 @@ impl<D: Backend> Graph<D> {
 
     /// Starts an evaluation without gradients and without dropout.
     pub fn inference(device: &D) -> Self {
+        super::cpu::keep_freed();
         Self {
             device: device.clone(),
             tape: RefCell::new(None),

@@ -138,7 +138,7 @@ impl Stage for Backbone {
         }
         found.extend(Problem::at_least("eval_documents", self.eval_documents, 1));
         found.extend(smoothing_problem("label_smoothing", self.label_smoothing));
-        found.extend(self.training.problems(self.steps));
+        found.extend(self.training.problems(self.steps, self.eval_every));
         found
     }
 

@@ -51,7 +51,7 @@ impl EmbedText {
 impl Stage for EmbedText {
     const NAME: &'static str = "embed-text";
     const ABOUT: &'static str = "Gives each item the mean vector of its title and tags";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const PORTS: &'static [Port] = &[
         Port::one("catalog", &[ArtifactKind::Catalog]),
         Port::one("encoder", &[ArtifactKind::TextEncoder]),

@@ -27,7 +27,7 @@ impl Stage for Evaluate {
     const NAME: &'static str = "evaluate";
     const ABOUT: &'static str =
         "Scores generated texts by semantic consistency, with floor and intervals";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const PORTS: &'static [Port] = &[
         Port::one("generations", &[ArtifactKind::Generations]),
         Port::one("encoder", &[ArtifactKind::TextEncoder]),

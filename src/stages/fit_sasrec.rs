@@ -103,7 +103,7 @@ impl Stage for FitSasrec {
         let smoothing = f64::from(self.label_smoothing);
         found.extend(smoothing_problem("label_smoothing", smoothing));
         // How many steps there are is known only with the data.
-        found.extend(self.training.problems(u64::MAX));
+        found.extend(self.training.problems(u64::MAX, self.eval_every));
         found
     }
 

@@ -9,7 +9,8 @@ use crate::nn::models::adapter::Adapter;
 use crate::nn::models::item_language::{
     Greedy, ItemLanguage, ItemLanguageConfig, Sequence, Sequencer, TaskExample, greedy,
 };
-use crate::nn::models::llama::{Llama, unit_hash};
+use crate::nn::models::language_model::LanguageModel;
+use crate::nn::models::llama::unit_hash;
 use crate::nn::{Backend, weights};
 use crate::seed::Seed;
 use schemars::JsonSchema;
@@ -52,7 +53,7 @@ struct Generation<'a> {
 impl Stage for Generate {
     const NAME: &'static str = "generate";
     const ABOUT: &'static str = "writes a text for each test prompt with an item language model";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const PORTS: &'static [Port] = &[
         Port::one("model", &[ArtifactKind::ItemLanguageModel]),
         Port::one("items", &[ArtifactKind::ItemTokens]),
@@ -87,7 +88,8 @@ impl Generate {
         let table = read_items(context)?;
         let model = load_model(device, context)?;
         let tokenizer = read_tokenizer(context)?;
-        let sequencer = Sequencer::new(&tokenizer, model.adapter.soft_tokens(), table.count);
+        let sequencer = Sequencer::new(&tokenizer, model.adapter.soft_tokens(), table.count)
+            .apart(model.language.reads_prompts_apart());
         let examples = chosen(
             read_examples(context, "test.jsonl")?,
             self.examples_per_task,
@@ -97,6 +99,20 @@ impl Generate {
             .enumerate()
             .map(|(index, example)| sequencer.prompt(index, example))
             .collect::<Result<Vec<Sequence>, _>>()?;
+
+        let longest = prompts.iter().map(|p| p.ids.len()).max().unwrap_or(0);
+        if let Some(limit) = model.language.limit() {
+            if longest > limit {
+                return Err(StageError::message(format!(
+                    "the longest prompt has {longest} tokens, but the language model reads {limit} at most"
+                )));
+            }
+            if longest + self.max_new_tokens > limit {
+                context.progress.warn(&format!(
+                    "prompt and text have {limit} tokens at most in this language model: some texts may end before `max_new_tokens`"
+                ))?;
+            }
+        }
 
         let settings = Greedy {
             max_new_tokens: self.max_new_tokens,
@@ -155,7 +171,7 @@ fn load_model<D: Backend>(
 ) -> Result<ItemLanguage<D>, StageError> {
     let tuned = context.input("model")?;
     let config: ItemLanguageConfig = json::read(&tuned.file("config.json"))?;
-    let mut language = Llama::load(device, &context.input("language_model")?.folder)?;
+    let mut language = LanguageModel::load(device, &context.input("language_model")?.folder)?;
     if config.language_model_tuned {
         weights::load(&mut language, &tuned.file("language_model.safetensors"))?;
     }
@@ -167,7 +183,7 @@ fn load_model<D: Backend>(
     // Every number is overwritten; the seed does not matter.
     let mut adapter = Adapter::new(device, &config.adapter, Seed::new(0))?;
     weights::load(&mut adapter, &tuned.file("adapter.safetensors"))?;
-    let (writes, reads) = (config.adapter.d_language, language.config().hidden_size);
+    let (writes, reads) = (config.adapter.d_language, language.width());
     if writes != reads {
         return Err(StageError::message(format!(
             "the adapter of `model` writes {writes} numbers a token, but `language_model` reads {reads}"

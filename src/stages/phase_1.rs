@@ -208,7 +208,7 @@ impl Stage for Phase1Stage {
         ));
         found.extend(Problem::at_least("batch", self.batch, 2));
         found.extend(Problem::at_least("pair_batch", self.pair_batch, 2));
-        found.extend(self.training.problems(self.steps));
+        found.extend(self.training.problems(self.steps, self.eval_every));
         found.extend(Problem::at_least("eval_examples", self.eval_examples, 1));
         found
     }

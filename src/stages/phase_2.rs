@@ -9,7 +9,8 @@ use crate::nn::models::adapter::{Adapter, AdapterConfig, NetworkConfig};
 use crate::nn::models::item_language::{
     ItemLanguage, ItemLanguageConfig, Sequence, Sequencer, TaskExample, Tuning,
 };
-use crate::nn::models::llama::{Llama, LoraConfig, is_lora, unit_hash};
+use crate::nn::models::language_model::LanguageModel;
+use crate::nn::models::llama::{LoraConfig, is_lora, unit_hash};
 use crate::nn::models::qformer::{Qformer, QformerConfig, TokenTable};
 use crate::nn::training::{self, Ended, Metric, TrainConfig, train};
 use crate::nn::{Backend, Module as _, count, weights};
@@ -29,7 +30,7 @@ pub struct Phase2 {
     /// Which weights learn. Default: `adapter` (ILM: the language model is frozen).
     pub train: Trained,
     /// Low-rank matrices through which the language model learns, its own weights being frozen; with `train` other than `adapter`. For instance
-    /// `{ rank = 8, alpha = 16, on = ["q", "v"] }`. Default: none, all its weights learn (ELM).
+    /// `{ rank = 8, alpha = 16, on = ["q", "v"] }`. Of the Llama family only. Default: none, all its weights learn (ELM).
     pub lora: Option<LoraConfig>,
     /// Soft tokens that an MLP makes of an item. At least 1. Default: 1 (ELM). A Q-Former makes one for each query.
     pub mlp_tokens: usize,
@@ -174,7 +175,7 @@ impl Stage for Phase2 {
         }
         found.extend(Problem::at_least("eval_examples", self.eval_examples, 1));
         found.extend(smoothing_problem("label_smoothing", self.label_smoothing));
-        found.extend(self.training.problems(self.steps));
+        found.extend(self.training.problems(self.steps, self.eval_every));
         found
     }
 
@@ -211,12 +212,13 @@ impl Phase2 {
 
     fn run_on<D: Backend>(&self, device: &D, context: &StageContext<'_>) -> Result<(), StageError> {
         let table = read_items(context)?;
-        let mut language = Llama::load(device, &context.input("language_model")?.folder)?;
+        let mut language = LanguageModel::load(device, &context.input("language_model")?.folder)?;
         let (mut adapter, equal_size) = self.make_adapter(device, context, &table, &language)?;
         adapter.scale_output_to(device, &table, language.embedding_rms())?;
 
         let tokenizer = read_tokenizer(context)?;
-        let sequencer = Sequencer::new(&tokenizer, adapter.soft_tokens(), table.count);
+        let sequencer = Sequencer::new(&tokenizer, adapter.soft_tokens(), table.count)
+            .apart(language.reads_prompts_apart());
         let examples = read_examples(context, "train.jsonl")?;
         let made = sequencer.training(&examples, self.max_tokens)?;
         let (training, names, held_out) = self.split(&examples, made.sequences, &made.examples);
@@ -229,8 +231,12 @@ impl Phase2 {
             self.max_tokens
         ))?;
         let longest = training.iter().map(|s| s.ids.len()).max().unwrap_or(0);
-        let seen = language.config().max_position_embeddings;
-        if longest > seen {
+        if let Some(limit) = language.limit().filter(|&limit| longest > limit) {
+            return Err(StageError::message(format!(
+                "the longest example has {longest} tokens, but the language model reads {limit} at most: set `max_tokens` to {limit}"
+            )));
+        }
+        if let Some(seen) = language.context().filter(|&seen| longest > seen) {
             context.progress.warn(&format!(
                 "the longest example has {longest} tokens, but the language model was trained on {seen}"
             ))?;
@@ -297,10 +303,10 @@ impl Phase2 {
         device: &D,
         context: &StageContext<'_>,
         table: &TokenTable,
-        language: &Llama<D>,
+        language: &LanguageModel<D>,
     ) -> Result<(Adapter<D>, Option<usize>), StageError> {
         let seed = context.seed.child("adapter");
-        let d_language = language.config().hidden_size;
+        let d_language = language.width();
         let qformer = context.optional("qformer");
         let with = |network| AdapterConfig {
             network,

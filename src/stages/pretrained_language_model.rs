@@ -4,15 +4,16 @@ use super::pretrained_files::ModelFiles;
 use super::{ArtifactKind, Port, Problem, SourceFile, Stage, StageContext, StageError};
 use crate::formats::{gguf, json};
 use crate::nn::count;
-use crate::nn::models::llama::{Llama, LlamaConfig};
+use crate::nn::models::language_model::LanguageModel;
 use crate::text::{NamedSpecials, Tokenizer, starts_with_bos};
 use dfdx::tensor::Cpu;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Component, PathBuf};
 
-/// Takes a pre-trained decoder of the Llama family (Llama, SmolLM2, TinyLlama, Mistral, Qwen2) with its tokenizer: a folder of Hugging Face
-/// (`config.json`, safetensors, `tokenizer.json`), or a GGUF file. Its artifact is the `language_model` and the `tokenizer` of `phase-2` and
+/// Takes a pre-trained language model with its tokenizer: a folder of Hugging Face (`config.json`, safetensors, `tokenizer.json`) of the Llama
+/// family (Llama, SmolLM2, TinyLlama, Mistral, Qwen2), GPT-2 or T5 (also Flan-T5), or a GGUF file of the Llama family. T5 reads
+/// prompts with its encoder and writes with its decoder. Its artifact is the `language_model` and the `tokenizer` of `phase-2` and
 /// `generate`.
 ///
 /// Prompt and target stand beside each other as plain text, not in a chat template.
@@ -53,7 +54,12 @@ impl PretrainedLanguageModel {
     }
 
     /// Puts the tokenizer into the artifact.
-    fn tokenize(&self, context: &StageContext<'_>, config: &LlamaConfig) -> Result<(), StageError> {
+    fn tokenize(
+        &self,
+        context: &StageContext<'_>,
+        model: &LanguageModel<Cpu>,
+    ) -> Result<(), StageError> {
+        let (eos, pad) = model.special_tokens();
         let path = context.out("tokenizer.json");
         let specials = if let Some(given) = self.given() {
             fs_err::write(&path, fs_err::read(context.source(&given.path))?)?;
@@ -70,13 +76,13 @@ impl PretrainedLanguageModel {
             Some(specials) => specials,
             None => NamedSpecials {
                 bos: starts_with_bos(&path)?,
-                eos: config.eos_token_id.ok_or_else(|| {
+                eos: eos.ok_or_else(|| {
                     StageError::message(format!(
                         "the model in `{}` names no `eos_token_id`",
                         self.model.display()
                     ))
                 })?,
-                pad: config.pad_token_id,
+                pad,
                 cls: None,
             },
         };
@@ -87,7 +93,7 @@ impl PretrainedLanguageModel {
 impl Stage for PretrainedLanguageModel {
     const NAME: &'static str = "pretrained-language-model";
     const ABOUT: &'static str =
-        "Takes a language model of others with its tokenizer: SmolLM2, Llama, Qwen2 and their like";
+        "Takes a language model of others with its tokenizer: SmolLM2, Llama, Qwen2, GPT-2, T5";
     const VERSION: u32 = 1;
     const PORTS: &'static [Port] = &[];
     const OUTPUT: ArtifactKind = ArtifactKind::LanguageModel;
@@ -127,26 +133,25 @@ impl Stage for PretrainedLanguageModel {
     fn run(&self, context: &StageContext<'_>) -> Result<(), StageError> {
         let files = self.files();
         files.copy(&files.sources(&["tokenizer.json"], &[]), context)?;
-        let config = LlamaConfig::open(&context.output)?;
-        self.tokenize(context, &config)?;
         // Whoever gets this artifact can rely on it: what cannot be loaded fails here.
-        let model = Llama::load(&Cpu::default(), &context.output)?;
+        let model = LanguageModel::load(&Cpu::default(), &context.output)?;
+        self.tokenize(context, &model)?;
         let tokenizer = Tokenizer::load(&context.out("tokenizer.json"))?;
         // `<item>` and `<dec>` have no row; some models have spare rows behind their last token.
         let tokens = tokenizer.specials().item as usize;
-        if tokens > config.vocab_size {
+        if tokens > model.vocab_size() {
             return Err(StageError::message(format!(
                 "the tokenizer has {tokens} tokens, but the model in `{}` has {}",
                 self.model.display(),
-                config.vocab_size
+                model.vocab_size()
             )));
         }
         let summary = serde_json::json!({
             "parameters": count(&model).0,
-            "d_model": config.hidden_size,
-            "layers": config.num_hidden_layers,
-            "context": config.max_position_embeddings,
-            "vocab_size": config.vocab_size,
+            "d_model": model.width(),
+            "layers": model.layers(),
+            "context": model.context(),
+            "vocab_size": model.vocab_size(),
             "embedding_rms": model.embedding_rms(),
         });
         json::write(&context.out("summary.json"), &summary)?;

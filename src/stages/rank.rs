@@ -48,7 +48,7 @@ impl Stage for Rank {
     const NAME: &'static str = "rank";
     const ABOUT: &'static str =
         "Ranks each user's held-out item among all items, by any fitted method";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const PORTS: &'static [Port] = &[
         Port::one("split", &[ArtifactKind::Split]),
         Port::one("scorer", &[ArtifactKind::Scorer, ArtifactKind::Factors]),

@@ -116,9 +116,16 @@ impl<K: Recipe> Training<K> {
         }
     }
 
-    /// Every senseless parameter of a training of `steps` steps.
-    pub(super) fn problems(&self, steps: u64) -> Vec<Problem> {
-        let problems = self.config(steps, 0).problems();
+    /// Every senseless parameter of a training of `steps` steps that is evaluated every `eval_every`.
+    pub(super) fn problems(&self, steps: u64, eval_every: u64) -> Vec<Problem> {
+        let mut problems = self.config(steps, eval_every).problems();
+        if self.patience > 0 && eval_every == 0 {
+            let message = format!(
+                "is {}, but `eval_every` is 0: nothing is evaluated on the way",
+                self.patience
+            );
+            problems.push(("patience".to_owned(), message));
+        }
         let named = |(field, message): (String, String)| match field.as_str() {
             "steps" => Problem::new(field, message),
             _ => Problem::new(format!("training.{field}"), message),
@@ -163,4 +170,39 @@ pub(super) fn summarise(trained: &Trained, summary: &mut BTreeMap<String, Value>
     summary.insert("steps".to_owned(), trained.steps.into());
     summary.insert("training_kept_step".to_owned(), trained.kept.into());
     summary.insert("training_ended_by".to_owned(), trained.ended.name().into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::backbone::Backbone;
+    use crate::stages::phase_2::Phase2;
+    use serde_json::json;
+
+    #[test]
+    fn every_parameter_reaches_the_training() {
+        let written = json!({
+            "learning_rate": 0.5, "schedule": "linear", "warmup_steps": 3, "min_lr_ratio": 0.25, "weight_decay": 0.75,
+            "beta1": 0.125, "beta2": 0.375, "eps": 0.0625, "clip_norm": 2.0, "accumulate": 4,
+            "groups": [{"match": "a.*", "lr_scale": 0.5, "weight_decay": 0.0}],
+            "patience": 5, "min_delta": 0.03125, "keep": "best", "log_every": 6, "checkpoint_every": 7,
+        });
+        let table: Training<Phase2> = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&table).unwrap(), written);
+        let mut config = serde_json::to_value(table.config(90, 8)).unwrap();
+        let config = config.as_object_mut().unwrap();
+        let numbers = (config.remove("steps"), config.remove("eval_every"));
+        assert_eq!(numbers, (Some(json!(90)), Some(json!(8))));
+        assert_eq!(Value::from(config.clone()), written);
+    }
+
+    #[test]
+    fn a_table_that_says_little_has_the_defaults_of_its_kind() {
+        let of = |rate: f64| json!({ "learning_rate": rate });
+        let table: Training<Backbone> = serde_json::from_value(of(0.5)).unwrap();
+        assert_eq!((table.learning_rate, table.weight_decay), (0.5, 0.1));
+        let table: Training<Phase2> = serde_json::from_value(of(0.5)).unwrap();
+        assert_eq!((table.learning_rate, table.weight_decay), (0.5, 0.05));
+        assert_eq!(table.config(300, 0).warmup_steps, 30);
+    }
 }

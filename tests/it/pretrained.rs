@@ -268,6 +268,41 @@ fn t5_v1_1_with_a_gate_and_an_output_layer_of_its_own() {
     t5("t5-v1.1");
 }
 
+#[derive(Deserialize)]
+struct Pieces {
+    texts: Vec<String>,
+    tokens: Vec<Vec<u32>>,
+    decoded: Vec<String>,
+}
+
+#[test]
+fn a_sentencepiece_tokenizer_inside_gguf_cuts_texts_as_sentencepiece_does() {
+    let place = folder("gguf-sentencepiece");
+    let expected: Pieces = json::read(&place.join("case.json")).expect("works");
+    let file = gguf::open(&place.join("model.gguf")).expect("works");
+    let (tokenizer, specials) = text::gguf::tokenizer(&file).expect("works");
+    assert_eq!((specials.bos, specials.eos), (Some(1), 2));
+    let scratch = tempfile::tempdir().expect("works");
+    let path = scratch.path().join("tokenizer.json");
+    json::write(&path, &tokenizer).expect("works");
+    Tokenizer::save_specials(scratch.path(), &specials).expect("works");
+    let tokenizer = Tokenizer::load(&path).expect("works");
+    assert_eq!(tokenizer.specials().item, 330);
+    // What is unknown and what starts and ends a text is never written; `<title>` is.
+    assert_eq!(tokenizer.specials().forbidden, [0, 1, 330, 331]);
+    let all = expected.texts.iter().zip(&expected.tokens);
+    for ((text, tokens), decoded) in all.zip(&expected.decoded) {
+        assert_eq!(tokenizer.encode(text), *tokens, "{text:?}");
+        assert_eq!(tokenizer.decode(tokens), *decoded, "{text:?}");
+    }
+    // Behind an item a text goes on: no space is added that is not there.
+    let item = tokenizer.encode("the film<item> the film");
+    let [the, film] = expected.tokens[0][..] else {
+        panic!("two tokens");
+    };
+    assert_eq!(item, [the, film, 330, the, film]);
+}
+
 /// Vectors of the texts of a case by the encoder in a folder, against the expected ones.
 fn sentences(name: &str, place: &Path) {
     let texts = case(name).texts;
@@ -356,7 +391,8 @@ fn the_real_smollm2_gives_the_numbers_and_the_text_of_transformers() {
     let g = Graph::inference(&Cpu::default());
     let prompt = &expected.tokens[0];
     let embeddings = model.embed(&g, prompt).expect("works");
-    let (hidden, mut cache) = model
+    let hidden = model.hidden(&g, &embeddings, 1).expect("works");
+    let (_, mut cache) = model
         .prefill(&g, &embeddings, &[prompt.len()])
         .expect("works");
     compare(

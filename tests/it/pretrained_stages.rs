@@ -2,7 +2,7 @@
 
 use crate::support::Project;
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Everything from a catalogue to scores: the encoder makes item vectors, starts the Q-Former and judges; the language model is frozen behind
 /// the adapter.
@@ -90,9 +90,13 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+fn reference() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference")
+}
+
 fn project() -> Project {
     let project = Project::new(PIPELINE);
-    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference");
+    let reference = reference();
     copy(
         &reference.join("sentence-bert"),
         &project.file("datasets/tiny-bert"),
@@ -153,7 +157,7 @@ fn what_is_wrong_with_a_model_is_said() {
         ran.stderr
     );
     copy(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/sentence-t5/"),
+        &reference().join("sentence-t5"),
         &project.file("datasets/tiny-bert"),
     );
     let ran = project.call(&["run", "p.toml", "--target", "encoder"]).ok();
@@ -166,5 +170,63 @@ fn what_is_wrong_with_a_model_is_said() {
     assert!(
         error.contains("it is cut short or its header is wrong"),
         "{error}"
+    );
+}
+
+/// A project whose language model is of another family, and whose tokenizer has pieces of words.
+fn project_with(family: &str) -> Project {
+    let model = "model = \"datasets/tiny-lm";
+    let pipeline = PIPELINE.replace(&format!("{model}/model.gguf"), model);
+    assert_ne!(pipeline, PIPELINE);
+    let project = Project::new(&pipeline);
+    let (reference, place) = (reference(), project.file("datasets/tiny-lm"));
+    copy(
+        &reference.join("sentence-bert"),
+        &project.file("datasets/tiny-bert"),
+    );
+    copy(&reference.join(family), &place);
+    fs_err::copy(
+        reference.join("sentence-t5/tokenizer.json"),
+        place.join("tokenizer.json"),
+    )
+    .expect("copied");
+    project
+}
+
+#[test]
+fn gpt2_and_t5_read_items_and_write_as_well() {
+    for (family, context) in [("gpt2", Value::from(128)), ("t5-v1.1", Value::Null)] {
+        let project = project_with(family);
+        assert_eq!(project.run(&[]).len(), 12, "{family}");
+        let lm = summary(&project, "lm");
+        assert_eq!(
+            (&lm["d_model"], &lm["vocab_size"]),
+            (&16.into(), &40.into())
+        );
+        assert_eq!(lm["context"], context, "{family}");
+        let tuned = summary(&project, "phase2");
+        assert!(
+            tuned["train.loss"].as_f64().expect("a loss").is_finite(),
+            "{family}"
+        );
+        assert!(
+            summary(&project, "texts")["texts"].as_u64() > Some(0),
+            "{family}"
+        );
+        assert!(summary(&project, "scores")["semantic_consistency"].is_number());
+    }
+}
+
+#[test]
+fn what_gpt2_has_no_positions_for_is_refused_with_the_setting_that_helps() {
+    let project = project_with("gpt2");
+    let long = fs_err::read_to_string(project.file("p.toml")).expect("read");
+    let long = long.replace("max_tokens = 128", "max_tokens = 4000");
+    fs_err::write(project.file("p.toml"), long).expect("written");
+    let ran = project.call(&["run", "p.toml", "--target", "phase2"]);
+    assert!(
+        ran.stderr.contains("set `max_tokens` to 128"),
+        "{}",
+        ran.stderr
     );
 }

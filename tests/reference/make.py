@@ -3,23 +3,25 @@
 what `transformers` computes with them.
 
     python3 -m venv /tmp/reference-venv
-    /tmp/reference-venv/bin/pip install torch transformers safetensors tokenizers gguf accelerate sentencepiece
+    /tmp/reference-venv/bin/pip install torch transformers safetensors tokenizers gguf accelerate sentencepiece protobuf
     /tmp/reference-venv/bin/python tests/reference/make.py
 
 With `datasets` as its argument it makes the references of the real models there instead (`ilm-pipe data get minilm-l6-v2` and
 `smollm2-135m`).
 
 Each folder has the model, `case.json` (what goes in) and `expected.safetensors` (what comes out, rows of padding left out).
-The committed files were made with torch 2.15.0, transformers 5.23.0, tokenizers 0.23.3, gguf 0.19.0.
+The committed files were made with torch 2.15.0, transformers 5.23.0, tokenizers 0.23.3, gguf 0.19.0, sentencepiece 0.2.3.
 """
 
 import json
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import gguf
 import numpy as np
+import sentencepiece
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -32,6 +34,7 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaTokenizer,
     Qwen2Config,
     Qwen2ForCausalLM,
     T5Config,
@@ -144,7 +147,7 @@ def llamas():
 
 
 def gpt2():
-    config = GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=4, n_positions=16)
+    config = GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=4, n_positions=128, bos_token_id=1, eos_token_id=1)
     # The first checkpoints have no `transformer.` before the names.
     rename = lambda name: name.removeprefix("transformer.")
     decoder("gpt2", randomise(GPT2LMHeadModel(config), 4), drop=("lm_head.weight",), rename=rename)
@@ -438,6 +441,54 @@ def gguf_text():
     (path / "model.gguf").chmod(0o644)
 
 
+def gguf_sentencepiece():
+    """A SentencePiece BPE with bytes, as `convert_hf_to_gguf.py` of llama.cpp writes Llama 2's: its own ids, and those of transformers."""
+    words = "the film tells of a town and the two wars that a young woman sees; some love it, others say that the music is too loud".split()
+    random = np.random.default_rng(13)
+    lines = [" ".join(random.choice(words, 12)) for _ in range(400)]
+    path = folder("gguf-sentencepiece")
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "lines.txt").write_text("\n".join(lines))
+        sentencepiece.SentencePieceTrainer.train(
+            input=f"{place}/lines.txt", model_prefix=f"{place}/tokenizer", vocab_size=330, model_type="bpe", byte_fallback=True,
+            remove_extra_whitespaces=False, normalization_rule_name="identity", split_digits=True, user_defined_symbols=["<title>"],
+            num_threads=1, minloglevel=2,
+        )  # fmt: skip
+        pieces = sentencepiece.SentencePieceProcessor(model_file=f"{place}/tokenizer.model")
+        theirs = LlamaTokenizer.from_pretrained(place, legacy=False)
+    size = pieces.get_piece_size()
+    user = pieces.piece_to_id("<title>")
+    def kind(i):
+        if i == user:
+            return 4
+        return 2 if pieces.is_unknown(i) else 3 if pieces.is_control(i) else 6 if pieces.is_byte(i) else 1
+    writer = gguf.GGUFWriter(path / "model.gguf", "llama")
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([pieces.id_to_piece(i) for i in range(size)])
+    writer.add_token_scores([pieces.get_score(i) for i in range(size)])
+    writer.add_token_types([kind(i) for i in range(size)])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_add_space_prefix(True)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    (path / "model.gguf").chmod(0o644)
+    texts = [
+        "the film", "the  two   wars\n\tthat a young woman sees", "Amélie 日本 🎬 e\u0301", "x<title>y", "thethethe lovelove musics; 1234,5", "",
+        "some love it, others say that the music is too loud. " * 5, "wwwwaaaarrrr sss", "\u0000\u007f", "a", "a ▁ a",
+    ]  # fmt: skip
+    ours = [pieces.encode(text) for text in texts]
+    for text, a in zip(texts, ours):
+        b = theirs(text, add_special_tokens=False)["input_ids"]
+        if a != b:
+            print(f"{text!r}: {a} by SentencePiece, {b} by transformers")
+    case = {"texts": texts, "tokens": ours, "decoded": [pieces.decode(ids) for ids in ours]}
+    (path / "case.json").write_text(json.dumps(case) + "\n")
+
+
 def real_minilm(datasets):
     """The real MiniLM, as `ilm-pipe data get minilm-l6-v2` installs it."""
     source = datasets / "minilm-l6-v2"
@@ -498,3 +549,4 @@ if __name__ == "__main__":
     sentence_t5()
     gguf_llama()
     gguf_text()
+    gguf_sentencepiece()

@@ -1,7 +1,7 @@
 //! Multi-head attention, one task for each sequence of the batch.
 
 use super::gemm::{Mode, View, product};
-use super::{Made, math, parallel, storage};
+use super::{Made, math, parallel, single, storage};
 use crate::nn::matrix::Target;
 use crate::nn::ops::{AttentionShape, Mask};
 use crate::nn::{Graph, Matrix};
@@ -78,6 +78,11 @@ pub(super) fn attention(
 ) -> Made {
     let sizes = Sizes::new(*shape);
     let limits = limits(shape, mask);
+    if shape.queries == 1 && [q, k, v].iter().all(|x| x.is_constant()) {
+        let (qv, k, v) = (storage::read(q), storage::read(k), storage::read(v));
+        let y = single::attention(shape, &qv, &k, &v, &limits);
+        return g.output(y, q.shape(), &[]);
+    }
     let mut y = parallel::zeros(shape.batch * sizes.queries());
     let mut weights = parallel::zeros(shape.batch * shape.heads * sizes.weights());
     {

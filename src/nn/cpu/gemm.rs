@@ -1,7 +1,6 @@
 //! Matrix products through the `gemm` crate, with the bounds checked.
 
-use super::{math, parallel};
-use rayon::prelude::*;
+use super::narrow;
 
 /// A matrix inside a slice: element `(i, j)` is `data[i·rows + j·columns]`.
 #[derive(Clone, Copy)]
@@ -94,8 +93,8 @@ pub(super) fn new_product((m, n, k): (usize, usize, usize), a: View<'_>, b: View
         a.holds(m, k) && b.holds(k, n),
         "a factor is outside its slice"
     );
-    if m <= NARROW && a.columns == 1 && b.rows == 1 {
-        return narrow((m, n, k), a, b);
+    if is_narrow(m) && a.columns == 1 && b.rows == 1 {
+        return narrow::product((m, n, k), (a.data, a.rows), (b.data, b.columns));
     }
     let mut c = Vec::with_capacity(m * n);
     // SAFETY: the assertion keeps the factors inside their slices; `c` has room for `m·n` numbers, and a product that does not
@@ -110,58 +109,7 @@ pub(super) fn new_product((m, n, k): (usize, usize, usize), a: View<'_>, b: View
 
 /// Whether a product has so few rows that [`new_product`] is faster than adding to what is there.
 pub(super) fn is_narrow(rows: usize) -> bool {
-    rows <= NARROW
-}
-
-/// The most rows for which packing the weights costs more than it brings.
-const NARROW: usize = 32;
-/// Rows of weights of one task.
-const TASK: usize = 64;
-
-/// `a·b` for few rows of `a`, where `b` is the transpose of rows `[n, k]`: dot products of rows as they lie in memory.
-///
-/// Generating text multiplies a few rows with every weight: the gemm crate would first copy all weights into another order.
-fn narrow((m, n, k): (usize, usize, usize), a: View<'_>, b: View<'_>) -> Vec<f32> {
-    let row_of_a = |i: usize| &a.data[i * a.rows..][..k];
-    let row_of_b = |j: usize| &b.data[j * b.columns..][..k];
-    // `[n, m]` first: each task's results lie together.
-    let mut turned = vec![0.0; n * m];
-    turned
-        .par_chunks_mut(TASK * m)
-        .enumerate()
-        .for_each(|(task, out)| {
-            let first = task * TASK;
-            for (four, out) in out.chunks_mut(4 * m).enumerate() {
-                let j = first + 4 * four;
-                if out.len() == 4 * m {
-                    let rows = [0, 1, 2, 3].map(|offset| row_of_b(j + offset));
-                    let (pairs, rest) = (m / 2 * 2, m % 2);
-                    for i in (0..pairs).step_by(2) {
-                        let dots = math::dots(rows, [row_of_a(i), row_of_a(i + 1)]);
-                        for (offset, dots) in dots.iter().enumerate() {
-                            out[offset * m + i..][..2].copy_from_slice(dots);
-                        }
-                    }
-                    if rest == 1 {
-                        let dots = math::dots(rows, [row_of_a(m - 1)]);
-                        for (offset, dots) in dots.iter().enumerate() {
-                            out[offset * m + m - 1] = dots[0];
-                        }
-                    }
-                } else {
-                    for (offset, out) in out.chunks_mut(m).enumerate() {
-                        for (i, out) in out.iter_mut().enumerate() {
-                            [[*out]] = math::dots([row_of_b(j + offset)], [row_of_a(i)]);
-                        }
-                    }
-                }
-            }
-        });
-    parallel::new_rows(m, n, |i, c| {
-        for (c, turned) in c.iter_mut().zip(turned.chunks_exact(m)) {
-            *c = turned[i];
-        }
-    })
+    rows <= narrow::NARROW
 }
 
 /// `c += a·b`, `c` `[m, n]`; uses the threads of the current rayon pool.

@@ -99,38 +99,30 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum2(a, b, |x, y| x * y)
 }
 
-/// The sums of products of every row of `a` with every row of `b`, all of one length, each in eight lanes and then lane by lane: a
-/// pair's result does not depend on the rows beside it.
+/// The sums of products of `a` with every row of `b`, all of one length: each in eight lanes, which are then added in pairs, so that a row's
+/// result does not depend on the rows beside it.
 #[inline(always)]
-pub(super) fn dots<const A: usize, const B: usize>(
-    a: [&[f32]; A],
-    b: [&[f32]; B],
-) -> [[f32; B]; A] {
+pub(super) fn dots<const B: usize>(a: &[f32], b: [&[f32]; B]) -> [f32; B] {
     const LANES: usize = 8;
-    let mut lanes = [[[0.0_f32; LANES]; B]; A];
-    let (full_a, full_b) = (
-        a.map(|a| a.as_chunks::<LANES>().0),
-        b.map(|b| b.as_chunks::<LANES>().0),
-    );
-    let length = full_a.first().map_or(0, |a| a.len());
-    let (full_a, full_b) = (full_a.map(|a| &a[..length]), full_b.map(|b| &b[..length]));
-    for at in 0..length {
-        for i in 0..A {
-            for j in 0..B {
-                for lane in 0..LANES {
-                    lanes[i][j][lane] =
-                        full_a[i][at][lane].mul_add(full_b[j][at][lane], lanes[i][j][lane]);
-                }
+    let (full_a, rest_a) = a.as_chunks::<LANES>();
+    let mut lanes = [[0.0_f32; LANES]; B];
+    let full_b = b.map(|b| &b.as_chunks::<LANES>().0[..full_a.len()]);
+    for (at, a) in full_a.iter().enumerate() {
+        for j in 0..B {
+            for lane in 0..LANES {
+                lanes[j][lane] = a[lane].mul_add(full_b[j][at][lane], lanes[j][lane]);
             }
         }
     }
-    let mut sums = [[0.0; B]; A];
-    for i in 0..A {
+    let mut sums = [0.0; B];
+    for j in 0..B {
+        let [a, b, c, d, e, f, g, h] = lanes[j];
+        sums[j] = ((a + e) + (c + g)) + ((b + f) + (d + h));
+    }
+    let done = full_a.len() * LANES;
+    for (at, a) in rest_a.iter().enumerate() {
         for j in 0..B {
-            let rest = a[i][length * LANES..].iter().zip(&b[j][length * LANES..]);
-            sums[i][j] = rest.fold(lanes[i][j].iter().sum(), |sum: f32, (a, b)| {
-                a.mul_add(*b, sum)
-            });
+            sums[j] = a.mul_add(b[j][done + at], sums[j]);
         }
     }
     sums
@@ -194,11 +186,9 @@ mod tests {
             let a: Vec<f32> = (0..n).map(|i| i as f32).collect();
             assert_eq!(sum(&a, |x| x), (n * n.saturating_sub(1) / 2) as f32);
             let ones = vec![1.0; n];
-            let sums = dots([&a, &ones], [&ones, &a, &ones]);
-            let (all, count) = ((n * n.saturating_sub(1) / 2) as f32, n as f32);
+            let all = (n * n.saturating_sub(1) / 2) as f32;
             let squares = sum(&a, |x| x * x);
-            assert_eq!(sums[0], [all, squares, all]);
-            assert_eq!(sums[1], [count, all, count]);
+            assert_eq!(dots(&a, [&ones, &a, &ones]), [all, squares, all]);
             assert_eq!(
                 max(&a),
                 if n == 0 {

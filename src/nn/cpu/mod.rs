@@ -11,11 +11,14 @@ mod gemm;
 mod linear;
 mod math;
 mod memory;
+mod narrow;
 mod norm;
 mod parallel;
 mod rotary;
 mod rows;
+mod single;
 mod storage;
+mod team;
 #[cfg(test)]
 mod tests;
 
@@ -65,6 +68,14 @@ impl Backend for Cpu {
     fn update(x: &mut Matrix<Self>, change: impl FnOnce(&mut [f32])) -> Result<(), NnError> {
         storage::update(x, change);
         Ok(())
+    }
+
+    fn together<R>(rows: usize, work: impl FnOnce() -> R) -> R {
+        // Products of more rows go through rayon, which needs its threads for itself.
+        if rows > narrow::NARROW {
+            return work();
+        }
+        team::together(work)
     }
 
     fn linear(

@@ -1,7 +1,7 @@
 //! Loops in parallel over pieces of fixed size.
 
-use super::math;
 use super::storage::Place;
+use super::{math, team};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -23,15 +23,9 @@ fn fresh<T: Copy + Send>(
 ) -> Vec<T> {
     let mut y: Vec<T> = Vec::with_capacity(n);
     let room = &mut y.spare_capacity_mut()[..n];
-    if n <= piece {
-        f(0, Unwritten(room));
-    } else {
-        room.par_chunks_mut(piece)
-            .enumerate()
-            .for_each(|(index, room)| {
-                f(index, Unwritten(room));
-            });
-    }
+    team::pieces(room, piece, |index, room| {
+        f(index, Unwritten(room));
+    });
     // SAFETY: the pieces are all `n` elements, and for each `f` has given a `Written`, which only a full `Unwritten` turns into.
     #[expect(unsafe_code, reason = "room is filled in parallel")]
     unsafe {
@@ -240,13 +234,7 @@ pub(super) fn rows(y: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + 
             f(index * together + offset, y);
         }
     };
-    if y.len() <= together * width {
-        piece(0, y);
-    } else {
-        y.par_chunks_mut(together * width)
-            .enumerate()
-            .for_each(|(index, y)| piece(index, y));
-    }
+    team::pieces(y, together * width, piece);
 }
 
 /// Adds a sum over rows to each column: `f(row, columns, sums)` adds what `row` gives to `columns`. Rows are added in order.

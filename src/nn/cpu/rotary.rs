@@ -3,9 +3,18 @@
 use super::{Made, parallel, storage};
 use crate::nn::{Graph, Matrix};
 use dfdx::tensor::Cpu;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+thread_local! {
+    /// The angles that were computed last: all blocks of a model ask for the same.
+    static LAST: RefCell<Option<Rc<Angles>>> = const { RefCell::new(None) };
+}
 
 /// Cosines and sines `[distinct positions, half]` and, for each row, the number of its position.
 struct Angles {
+    positions: Vec<u32>,
+    frequencies: Vec<f32>,
     cosines: Vec<f32>,
     sines: Vec<f32>,
     row: Vec<usize>,
@@ -32,10 +41,23 @@ impl Angles {
             .map(|position| distinct.partition_point(|known| known < position))
             .collect();
         Self {
+            positions: positions.to_vec(),
+            frequencies: frequencies.to_vec(),
             cosines,
             sines,
             row,
         }
+    }
+
+    fn of(positions: &[u32], frequencies: &[f32]) -> Rc<Self> {
+        let known = LAST.with_borrow(Clone::clone);
+        known
+            .filter(|last| last.positions == positions && last.frequencies == frequencies)
+            .unwrap_or_else(|| {
+                let new = Rc::new(Self::new(positions, frequencies));
+                LAST.set(Some(new.clone()));
+                new
+            })
     }
 
     /// Rotates row number `row`, `direction` 1 forward and −1 backward.
@@ -78,10 +100,10 @@ pub(super) fn rotary_at(
     frequencies: &[f32],
 ) -> Made {
     let head_dim = 2 * frequencies.len();
-    let angles = Angles::new(positions, frequencies);
+    let angles = Angles::of(positions, frequencies);
     let (rows, width) = (x.rows(), heads * head_dim);
     let y = {
-        let x = storage::read(x);
+        let (x, angles) = (storage::read(x), &*angles);
         parallel::new_rows(rows, width, |row, y| {
             y.copy_from_slice(&x[row * width..][..width]);
             angles.rotate(row, y, head_dim, 1.0);
@@ -90,6 +112,7 @@ pub(super) fn rotary_at(
     let out = g.output(y, x.shape(), &[x])?;
     let into = x.target();
     storage::record(g, &out, move |mut gy, gradients| {
+        let angles = &*angles;
         parallel::rows(&mut gy, width, |row, gy| {
             angles.rotate(row, gy, head_dim, -1.0);
         });

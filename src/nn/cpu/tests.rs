@@ -277,6 +277,36 @@ fn few_rows_are_multiplied_as_one() {
     }
 }
 
+/// One query a sequence is computed in another way when no gradient is wanted; both know the same formula.
+#[test]
+fn one_query_reads_what_many_read() {
+    let g = Graph::inference(&Cpu::default());
+    for (heads, kv_heads, head_dim, keys) in [(1, 1, 1, 1), (6, 2, 43, 31), (3, 3, 64, 9)] {
+        let shape = AttentionShape {
+            batch: 3,
+            queries: 1,
+            keys,
+            heads,
+            kv_heads,
+            head_dim,
+        };
+        let mask = Mask {
+            lengths: Some(vec![keys, 0, keys / 2]),
+            kind: ops::MaskKind::Full,
+        };
+        let q = variable((3, heads * head_dim), Seed::new(1));
+        let k = variable((3 * keys, kv_heads * head_dim), Seed::new(2));
+        let v = variable((3 * keys, kv_heads * head_dim), Seed::new(3));
+        let many = ops::attention(&g, &q, &k, &v, &shape, &mask).unwrap();
+        let (q, k, v) = (q.detached(), k.detached(), v.detached());
+        let one = ops::attention(&g, &q, &k, &v, &shape, &mask).unwrap();
+        for (a, b) in one.to_vec().iter().zip(many.to_vec()) {
+            // f32 sums of a few dozen terms of size 1.
+            assert!((a - b).abs() < 2e-6, "{a} {b}");
+        }
+    }
+}
+
 /// What a step keeps for its backward pass is dropped as that pass goes on, and a branch that the loss does not use gets no gradient.
 #[test]
 fn memory_of_a_step_is_freed_on_the_way_back() {

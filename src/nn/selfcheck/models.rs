@@ -4,7 +4,8 @@ use super::{Difference, Limits, Parts, Side, difference, trainings};
 use crate::nn::models::adapter::{Adapter, AdapterConfig, NetworkConfig};
 use crate::nn::models::bert::{Bert, BertConfig};
 use crate::nn::models::gpt2::{Gpt2, Gpt2Config};
-use crate::nn::models::item_language::{Batch, ItemLanguage, Place, Sequence};
+use crate::nn::models::item_language::{ItemLanguage, Place, Sequence};
+use crate::nn::models::language_model::LanguageModel;
 use crate::nn::models::llama::{Llama, LlamaConfig, LoraConfig, Projection};
 use crate::nn::models::qformer::{QformerConfig, TokenTable};
 use crate::nn::models::sasrec::{Padded, Sasrec, SasrecConfig};
@@ -188,11 +189,7 @@ fn adapted_llama<D: Backend>(device: &D) -> Result<Parts, NnError> {
 fn decoding<D: Backend>(device: &D) -> Result<Parts, NnError> {
     let model = Llama::new(device, &llama_config(), Seed::new(6))?;
     let g = Graph::inference(device);
-    let (hidden, mut cache) = model.prefill(&g, &model.embed(&g, &ids())?, &LENGTHS)?;
-    let last: Vec<usize> = (0..BATCH)
-        .map(|row| row * TOKENS + LENGTHS[row] - 1)
-        .collect();
-    let mut hidden = ops::gather_rows(&g, &hidden, &last)?;
+    let (mut hidden, mut cache) = model.prefill(&g, &model.embed(&g, &ids())?, &LENGTHS)?;
     let mut parts = vec![("logits".to_owned(), model.logits(&g, &hidden)?.to_vec())];
     for next in [[5, 6, 7], [8, 9, 10]] {
         hidden = model.step(&g, &model.embed(&g, &next)?, &mut cache)?;
@@ -209,7 +206,7 @@ fn item_language<D: Backend>(device: &D) -> Result<Parts, NnError> {
     };
     let model = ItemLanguage {
         adapter: adapter(device, network)?,
-        language: Llama::new(device, &llama_config(), Seed::new(6))?,
+        language: LanguageModel::Llama(Llama::new(device, &llama_config(), Seed::new(6))?),
     };
     let all = ids();
     let sequences: Vec<Sequence> = (0..BATCH)
@@ -224,9 +221,8 @@ fn item_language<D: Backend>(device: &D) -> Result<Parts, NnError> {
         .collect();
     learn(device, &model, |g, model| {
         let chosen: Vec<&Sequence> = sequences.iter().collect();
-        let embeddings = model.embed(g, &items(), &Batch::new(&chosen, 3))?;
-        let hidden = model.language.hidden(g, &embeddings, BATCH)?;
-        next_tokens(g, &model.language.logits(g, &hidden)?)
+        let (rows, targets) = model.predict(g, &items(), &chosen)?;
+        ops::cross_entropy(g, &model.language.logits(g, &rows)?, &targets, 0.0)
     })
 }
 

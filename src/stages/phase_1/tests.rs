@@ -162,8 +162,10 @@ fn senseless_parameters_are_all_named() {
         training: Training {
             learning_rate: -1e-3,
             warmup_steps: Some(0),
+            patience: 3,
             ..Training::default()
         },
+        eval_every: 0,
         dropout: 1.0,
         margin: 0.0,
         batch: 1,

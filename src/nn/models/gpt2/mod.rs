@@ -4,6 +4,8 @@
 //! and apart.
 
 use super::activation::Activation;
+use super::cache::{Cache, LayerCache, last_rows};
+use super::llama::rms;
 use super::pretrained::{check, open_weights, parse, read_config, zeros};
 use crate::module;
 use crate::nn::layers::{Embedding, LayerNorm, Linear};
@@ -48,6 +50,12 @@ pub struct Gpt2Config {
     /// Must be true: the output layer is the token embedding.
     #[serde(default = "yes")]
     pub tie_word_embeddings: bool,
+    /// Token after every text.
+    #[serde(default)]
+    pub eos_token_id: Option<u32>,
+    /// Token in places that nothing reads.
+    #[serde(default)]
+    pub pad_token_id: Option<u32>,
 }
 
 fn gelu_new() -> String {
@@ -181,23 +189,46 @@ impl<D: Backend> Block<D> {
         })
     }
 
+    /// `[B·T, d]` to `[B·T, d]`. With a cache, keys and values of the input are put into it and the queries see all that it holds.
     fn forward(
         &self,
         g: &Graph<D>,
         x: &Matrix<D>,
-        activation: Activation,
-        shape: &AttentionShape,
+        window: &Window<'_>,
+        cache: Option<&mut LayerCache<D>>,
     ) -> Result<Matrix<D>, NnError> {
         let n = self.attention_norm.forward(g, x)?;
         let query = self.query.forward(g, &n)?;
         let key = self.key.forward(g, &n)?;
         let value = self.value.forward(g, &n)?;
-        let read = ops::attention(g, &query, &key, &value, shape, &Mask::causal())?;
+        let (key, value) = match cache {
+            Some(cache) => cache.extend(g, key, value, window.positions)?,
+            None => (key, value),
+        };
+        let shape = AttentionShape {
+            batch: window.batch,
+            queries: window.positions.len() / window.batch,
+            keys: key.rows() / window.batch,
+            heads: window.heads,
+            kv_heads: window.heads,
+            head_dim: x.columns() / window.heads,
+        };
+        let read = ops::attention(g, &query, &key, &value, &shape, window.mask)?;
         let x = ops::add(g, x, &self.attention_output.forward(g, &read)?)?;
         let n = self.norm.forward(g, &x)?;
-        let inner = activation.apply(g, &self.up.forward(g, &n)?)?;
+        let inner = window.activation.apply(g, &self.up.forward(g, &n)?)?;
         ops::add(g, &x, &self.down.forward(g, &inner)?)
     }
+}
+
+/// Which queries and keys the blocks work on.
+struct Window<'a> {
+    batch: usize,
+    /// Position of every row.
+    positions: &'a [u32],
+    mask: &'a Mask,
+    heads: usize,
+    activation: Activation,
 }
 
 /// Where a parameter is in a checkpoint.
@@ -279,37 +310,114 @@ impl<D: Backend> Gpt2<D> {
         &self.config
     }
 
+    /// Token embeddings `[n, d]`, without positions.
+    pub fn embed(&self, g: &Graph<D>, ids: &[u32]) -> Result<Matrix<D>, NnError> {
+        self.tokens.forward(g, ids)
+    }
+
+    /// Root of the mean square of all token embeddings.
+    pub fn embedding_rms(&self) -> f32 {
+        rms(&self.tokens.weight.value.to_vec())
+    }
+
     /// Hidden states `[B·T, d]` after the final norm, of `batch` texts of `ids`, padded on the right to equal length T.
     pub fn hidden(&self, g: &Graph<D>, ids: &[u32], batch: usize) -> Result<Matrix<D>, NnError> {
-        let width = ids.len() / batch.max(1);
-        if width > self.config.n_positions || width * batch != ids.len() {
+        self.read(g, &self.embed(g, ids)?, batch)
+    }
+
+    /// Like [`Gpt2::hidden`], of token embeddings `[B·T, d]`.
+    pub fn read(
+        &self,
+        g: &Graph<D>,
+        embeddings: &Matrix<D>,
+        batch: usize,
+    ) -> Result<Matrix<D>, NnError> {
+        let x = self.run_causal(g, embeddings, batch, None)?;
+        self.norm.forward(g, &x)
+    }
+
+    /// The row of [`Gpt2::read`] of each text's last position, `[B, d]`, and keys and values of its first `lengths[b]` positions, of which
+    /// there must be one at least.
+    pub fn prefill(
+        &self,
+        g: &Graph<D>,
+        embeddings: &Matrix<D>,
+        lengths: &[usize],
+    ) -> Result<(Matrix<D>, Cache<D>), NnError> {
+        let last = last_rows(embeddings, lengths)?;
+        let mut cache = Cache::new(self.layers.len(), lengths.len());
+        let x = self.run_causal(g, embeddings, lengths.len(), Some(&mut cache))?;
+        cache.advance(lengths);
+        let x = ops::gather_rows(g, &x, &last)?;
+        Ok((self.norm.forward(g, &x)?, cache))
+    }
+
+    /// Runs one more position of each text: `embeddings` `[B, d]` to `[B, d]`, after the final norm.
+    pub fn step(
+        &self,
+        g: &Graph<D>,
+        embeddings: &Matrix<D>,
+        cache: &mut Cache<D>,
+    ) -> Result<Matrix<D>, NnError> {
+        let positions: Vec<u32> = cache.lengths().iter().map(|&n| n as u32).collect();
+        cache.reserve(g)?;
+        cache.advance(&vec![1; positions.len()]);
+        let mask = Mask::padding(cache.lengths().to_vec());
+        let batch = positions.len();
+        let x = self.run(g, embeddings, batch, &positions, &mask, Some(cache))?;
+        self.norm.forward(g, &x)
+    }
+
+    fn run_causal(
+        &self,
+        g: &Graph<D>,
+        embeddings: &Matrix<D>,
+        batch: usize,
+        cache: Option<&mut Cache<D>>,
+    ) -> Result<Matrix<D>, NnError> {
+        let width = embeddings.rows() / batch.max(1);
+        let positions: Vec<u32> = (0..batch).flat_map(|_| 0..width as u32).collect();
+        self.run(g, embeddings, batch, &positions, &Mask::causal(), cache)
+    }
+
+    /// Runs the blocks, before the final norm.
+    fn run(
+        &self,
+        g: &Graph<D>,
+        embeddings: &Matrix<D>,
+        batch: usize,
+        positions: &[u32],
+        mask: &Mask,
+        mut cache: Option<&mut Cache<D>>,
+    ) -> Result<Matrix<D>, NnError> {
+        let last = positions.iter().max().map_or(0, |&last| last as usize);
+        if last >= self.config.n_positions || positions.len() != embeddings.rows() {
             return Err(NnError::shape(
                 "gpt2",
                 format!(
-                    "{} tokens of {batch} texts, but a text has at most {}",
-                    ids.len(),
+                    "{} rows of {batch} texts, the longest of {} tokens, but a text has at most {}",
+                    embeddings.rows(),
+                    last + 1,
                     self.config.n_positions
                 ),
             ));
         }
-        let places: Vec<u32> = (0..batch).flat_map(|_| 0..width as u32).collect();
-        let tokens = self.tokens.forward(g, ids)?;
-        let mut x = ops::add(g, &tokens, &self.positions.forward(g, &places)?)?;
-        let shape = AttentionShape {
-            batch,
-            queries: width,
-            keys: width,
-            heads: self.config.n_head,
-            kv_heads: self.config.n_head,
-            head_dim: self.config.n_embd / self.config.n_head,
-        };
         let name = &self.config.activation_function;
         let activation = Activation::named(name)
             .ok_or_else(|| NnError::setting("activation_function", Activation::unknown(name)))?;
-        for layer in &self.layers {
-            x = layer.forward(g, &x, activation, &shape)?;
+        let window = Window {
+            batch,
+            positions,
+            mask,
+            heads: self.config.n_head,
+            activation,
+        };
+        let mut x = ops::add(g, embeddings, &self.positions.forward(g, positions)?)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let cache = cache.as_mut().map(|cache| &mut cache.layers[index]);
+            x = layer.forward(g, &x, &window, cache)?;
         }
-        self.norm.forward(g, &x)
+        Ok(x)
     }
 
     /// Logits `[R, vocabulary]` of rows of [`Gpt2::hidden`].

@@ -3,7 +3,7 @@
 use super::{Batch, ItemLanguage, Sequence};
 use crate::nn::models::batches;
 use crate::nn::models::qformer::TokenTable;
-use crate::nn::{Backend, Graph, Matrix, NnError, ops};
+use crate::nn::{Backend, Graph, Matrix, NnError};
 use crate::progress::Progress;
 
 /// Settings of greedy generation.
@@ -21,7 +21,7 @@ pub struct Greedy {
 
 /// Continues every prompt with the most likely token, again and again; ties go to the smaller id.
 ///
-/// Returns for each prompt, in the order given, the new tokens without `<eos>`. Prompts of similar length run together, padded on
+/// Returns for each prompt, in the order given, the new tokens without `<eos>`; a text also ends where the model has no more positions. Prompts of similar length run together, padded on
 /// the right; each row has its own positions and sees its own keys only, so its text depends on its prompt alone, up to the
 /// rounding of matrix products of another size.
 pub fn greedy<D: Backend>(
@@ -64,39 +64,35 @@ fn continue_batch<D: Backend>(
     let g = Graph::inference(device);
     let batch = Batch::new(prompts, model.adapter.soft_tokens());
     let embeddings = model.embed(&g, table, &batch)?;
-    let (hidden, mut cache) = model.language.prefill(&g, &embeddings, &batch.lengths)?;
-    let last: Vec<usize> = batch
-        .lengths
-        .iter()
-        .enumerate()
-        .map(|(b, &length)| b * batch.width + length - 1)
-        .collect();
-    let mut hidden = ops::gather_rows(&g, &hidden, &last)?;
-    // Row r of `hidden` and of the cache belongs to prompt `running[r]`.
+    let (mut hidden, mut writing) = model.language.start(&g, &embeddings, &batch.lengths)?;
+    let limit = model.language.limit().unwrap_or(usize::MAX);
+    // Row r of `hidden` and of what is being written belongs to prompt `running[r]`.
     let mut running: Vec<usize> = (0..prompts.len()).collect();
-    loop {
-        let next = most_likely(&g, model, &hidden, &settings.forbidden)?;
-        let mut kept = Vec::with_capacity(running.len());
-        for (row, (&prompt, &token)) in running.iter().zip(&next).enumerate() {
-            if token == settings.eos {
-                continue;
+    D::together(prompts.len(), || {
+        loop {
+            let next = most_likely(&g, model, &hidden, &settings.forbidden)?;
+            let mut kept = Vec::with_capacity(running.len());
+            for (row, (&prompt, &token)) in running.iter().zip(&next).enumerate() {
+                if token == settings.eos {
+                    continue;
+                }
+                texts[prompt].push(token);
+                let written = texts[prompt].len();
+                if written < settings.max_new_tokens && batch.lengths[prompt] + written <= limit {
+                    kept.push(row);
+                }
             }
-            texts[prompt].push(token);
-            if texts[prompt].len() < settings.max_new_tokens {
-                kept.push(row);
+            if kept.is_empty() {
+                return Ok(texts);
             }
+            let tokens: Vec<u32> = kept.iter().map(|&row| next[row]).collect();
+            if kept.len() < running.len() {
+                writing.keep(&g, &kept)?;
+                running = kept.iter().map(|&row| running[row]).collect();
+            }
+            hidden = model.language.step(&g, &tokens, &mut writing)?;
         }
-        if kept.is_empty() {
-            return Ok(texts);
-        }
-        let tokens: Vec<u32> = kept.iter().map(|&row| next[row]).collect();
-        if kept.len() < running.len() {
-            cache.keep(&g, &kept)?;
-            running = kept.iter().map(|&row| running[row]).collect();
-        }
-        let embeddings = model.language.embed(&g, &tokens)?;
-        hidden = model.language.step(&g, &embeddings, &mut cache)?;
-    }
+    })
 }
 
 /// The most likely next token of each row.

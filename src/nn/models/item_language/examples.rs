@@ -71,8 +71,8 @@ pub struct Sequence {
 
 /// Turns texts into tokens, the same way for training and for generation.
 ///
-/// A sequence is `<bos>` prompt `\n` target `<eos>`. Prompt and target are tokenised apart, so that generation continues
-/// exactly what training saw.
+/// A sequence is `<bos>` prompt `\n` target `<eos>`, or for an encoder that reads prompts apart, prompt `<eos>` target `<eos>`. Prompt
+/// and target are tokenised apart, so that generation continues exactly what training saw.
 #[derive(Clone, Debug)]
 pub struct Sequencer<'a> {
     tokenizer: &'a Tokenizer,
@@ -80,6 +80,8 @@ pub struct Sequencer<'a> {
     pub soft_tokens: usize,
     /// Number of items that have vectors.
     pub n_items: usize,
+    /// A prompt ends with `<eos>`, not with a new line.
+    pub apart: bool,
 }
 
 /// Sequences for training, and how many did not fit.
@@ -102,12 +104,20 @@ impl<'a> Sequencer<'a> {
             tokenizer,
             soft_tokens,
             n_items,
+            apart: false,
         }
     }
 
-    /// `<bos>` prompt `\n`, ready to be continued. `index` is the example's position, for messages.
+    /// Prepares prompts for a model that reads them by an encoder (`true`), or goes on with them.
+    #[must_use]
+    pub fn apart(self, apart: bool) -> Self {
+        Self { apart, ..self }
+    }
+
+    /// `<bos>` prompt `\n`, ready to be continued, or prompt `<eos>`, ready to be read. `index` is the example's position, for messages.
     pub fn prompt(&self, index: usize, example: &TaskExample) -> Result<Sequence, ExampleError> {
-        let tokens = self.tokenizer.encode(&format!("{}\n", example.prompt));
+        let end = if self.apart { "" } else { "\n" };
+        let tokens = self.tokenizer.encode(&format!("{}{end}", example.prompt));
         let specials = self.tokenizer.specials();
         let places = tokens.iter().filter(|&&id| id == specials.item).count();
         if places != example.items.len() {
@@ -145,6 +155,9 @@ impl<'a> Sequencer<'a> {
             sequence
                 .ids
                 .extend(std::iter::repeat_n(specials.filler, self.soft_tokens));
+        }
+        if self.apart {
+            sequence.ids.push(specials.eos);
         }
         sequence.target_start = sequence.ids.len();
         Ok(sequence)
@@ -234,6 +247,23 @@ mod tests {
         assert_eq!(whole.ids[..whole.target_start], prompt.ids);
         assert_eq!(whole.places, prompt.places);
         assert_eq!(prompt.places.len(), 2);
+    }
+
+    #[test]
+    fn a_prompt_for_an_encoder_ends_like_a_text() {
+        let tokenizer = tokenizer();
+        let sequencer = Sequencer::new(&tokenizer, 1, 10).apart(true);
+        let made = sequencer.training(&[example("tell", &[], "good")], 100);
+        let sequence = &made.unwrap().sequences[0];
+        let expected = [
+            vec![BOS],
+            tokenizer.encode("tell"),
+            vec![EOS],
+            tokenizer.encode("good"),
+            vec![EOS],
+        ];
+        assert_eq!(sequence.ids, expected.concat());
+        assert_eq!(sequence.target_start, 2 + tokenizer.encode("tell").len());
     }
 
     #[test]

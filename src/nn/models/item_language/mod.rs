@@ -15,7 +15,8 @@ pub use examples::{ExampleError, Place, Sequence, Sequencer, Sequences, TaskExam
 pub use objective::Tuning;
 
 use super::adapter::{Adapter, AdapterConfig};
-use super::llama::{Llama, is_lora};
+use super::language_model::LanguageModel;
+use super::llama::is_lora;
 use super::qformer::TokenTable;
 use crate::module;
 use crate::nn::{Backend, Graph, Matrix, Module as _, NnError, ops, set_trainable};
@@ -28,7 +29,7 @@ pub struct ItemLanguage<D: Backend> {
     /// From items to soft tokens.
     pub adapter: Adapter<D>,
     /// The reader and writer.
-    pub language: Llama<D>,
+    pub language: LanguageModel<D>,
 }
 
 module!(ItemLanguage {
@@ -69,7 +70,18 @@ pub struct Batch {
 impl Batch {
     /// Pads sequences; each place takes `soft_tokens` rows.
     pub fn new(sequences: &[&Sequence], soft_tokens: usize) -> Self {
-        let width = sequences.iter().map(|s| s.ids.len()).max().unwrap_or(0);
+        Self::of(sequences, soft_tokens, |sequence| &sequence.ids)
+    }
+
+    /// Pads the prompts of sequences, without their targets.
+    pub fn prompts(sequences: &[&Sequence], soft_tokens: usize) -> Self {
+        Self::of(sequences, soft_tokens, |sequence| {
+            &sequence.ids[..sequence.target_start]
+        })
+    }
+
+    fn of(sequences: &[&Sequence], soft_tokens: usize, ids: impl Fn(&Sequence) -> &[u32]) -> Self {
+        let width = sequences.iter().map(|s| ids(s).len()).max().unwrap_or(0);
         let mut items: Vec<u32> = sequences
             .iter()
             .flat_map(|s| s.places.iter().map(|place| place.item))
@@ -78,7 +90,7 @@ impl Batch {
         items.dedup();
         let mut batch = Self {
             ids: Vec::with_capacity(sequences.len() * width),
-            lengths: sequences.iter().map(|s| s.ids.len()).collect(),
+            lengths: sequences.iter().map(|s| ids(s).len()).collect(),
             width,
             items,
             soft_rows: Vec::new(),
@@ -93,10 +105,18 @@ impl Batch {
                     batch.soft_sources.push(source * soft_tokens + t);
                 }
             }
-            batch.ids.extend_from_slice(&sequence.ids);
+            batch.ids.extend_from_slice(ids(sequence));
             batch.ids.resize(start + width, PAD);
         }
         batch
+    }
+
+    /// The rows of the positions before the target tokens of whole sequences.
+    fn before_targets(&self, sequences: &[&Sequence]) -> Vec<usize> {
+        let all = sequences.iter().enumerate();
+        all.flat_map(|(b, s)| (s.target_start..s.ids.len()).map(move |t| (b, t)))
+            .map(|(b, position)| b * self.width + position - 1)
+            .collect()
     }
 }
 
@@ -124,6 +144,53 @@ impl<D: Backend> ItemLanguage<D> {
         let soft = self.adapter.forward(g, table, &batch.items)?;
         let soft = ops::gather_rows(g, &soft, &batch.soft_sources)?;
         ops::replace_rows(g, &tokens, &batch.soft_rows, &soft)
+    }
+
+    /// The rows whose logits are to be the target tokens of `sequences`, one after the other, and these tokens.
+    pub fn predict(
+        &self,
+        g: &Graph<D>,
+        table: &TokenTable,
+        sequences: &[&Sequence],
+    ) -> Result<(Matrix<D>, Vec<Option<u32>>), NnError> {
+        let soft_tokens = self.adapter.soft_tokens();
+        let targets = sequences
+            .iter()
+            .flat_map(|sequence| &sequence.ids[sequence.target_start..])
+            .map(|&id| Some(id))
+            .collect();
+        let (hidden, rows) = match &self.language {
+            LanguageModel::T5(model) => {
+                let batch = Batch::prompts(sequences, soft_tokens);
+                let prompts = self.embed(g, table, &batch)?;
+                let memory = model.encoder.read(g, &prompts, &batch.lengths)?;
+                let count = |s: &Sequence| s.ids.len() - s.target_start;
+                let width = sequences.iter().map(|s| count(s)).max().unwrap_or(0);
+                // Each token is written after those before it.
+                let (mut before, mut rows) = (Vec::new(), Vec::new());
+                for (b, sequence) in sequences.iter().enumerate() {
+                    rows.extend(b * width..b * width + count(sequence));
+                    before.push(model.config().decoder_start_token_id);
+                    before.extend(&sequence.ids[sequence.target_start..]);
+                    before.truncate(before.len() - usize::from(count(sequence) > 0));
+                    before.resize((b + 1) * width, PAD);
+                }
+                (model.decode(g, &before, &memory, &batch.lengths)?, rows)
+            }
+            LanguageModel::Llama(model) => {
+                let batch = Batch::new(sequences, soft_tokens);
+                let embeddings = self.embed(g, table, &batch)?;
+                let hidden = model.hidden(g, &embeddings, sequences.len())?;
+                (hidden, batch.before_targets(sequences))
+            }
+            LanguageModel::Gpt2(model) => {
+                let batch = Batch::new(sequences, soft_tokens);
+                let embeddings = self.embed(g, table, &batch)?;
+                let hidden = model.read(g, &embeddings, sequences.len())?;
+                (hidden, batch.before_targets(sequences))
+            }
+        };
+        Ok((ops::gather_rows(g, &hidden, &rows)?, targets))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What phase 2 minimises: the cross-entropy of target tokens after prompts with soft tokens.
 
-use super::{Batch, ItemLanguage, Sequence};
+use super::{ItemLanguage, Sequence};
 use crate::nn::models::batches::{Batches, by_length};
 use crate::nn::models::qformer::TokenTable;
 use crate::nn::training::{Losses, Objective};
@@ -71,18 +71,7 @@ impl<'a> Tuning<'a> {
         sequences: &[&Sequence],
         smoothing: f32,
     ) -> Result<(Matrix<D>, usize), NnError> {
-        let batch = Batch::new(sequences, model.adapter.soft_tokens());
-        let embeddings = model.embed(g, self.table, &batch)?;
-        let hidden = model.language.hidden(g, &embeddings, sequences.len())?;
-        let mut rows = Vec::new();
-        let mut targets = Vec::new();
-        for (b, sequence) in sequences.iter().enumerate() {
-            for position in sequence.target_start..sequence.ids.len() {
-                rows.push(b * batch.width + position - 1);
-                targets.push(Some(sequence.ids[position]));
-            }
-        }
-        let predicting = ops::gather_rows(g, &hidden, &rows)?;
+        let (predicting, targets) = model.predict(g, self.table, sequences)?;
         let logits = model.language.logits(g, &predicting)?;
         Ok((
             ops::cross_entropy(g, &logits, &targets, smoothing)?,

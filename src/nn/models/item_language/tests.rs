@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::nn::models::adapter::NetworkConfig;
+use crate::nn::models::gpt2::{Gpt2, Gpt2Config};
 use crate::nn::models::llama::tests::tiny;
-use crate::nn::models::llama::{LlamaConfig, LoraConfig, Projection};
+use crate::nn::models::llama::{Llama, LlamaConfig, LoraConfig, Projection};
+use crate::nn::models::t5::{T5, T5Config};
 use crate::nn::training::{self, Objective as _, TrainConfig};
 use crate::nn::{Param, weights};
 use crate::progress::Silent;
@@ -22,6 +24,56 @@ fn table(count: usize) -> TokenTable {
 }
 
 fn model(language: &LlamaConfig, soft_tokens: usize) -> ItemLanguage<Cpu> {
+    let language = Llama::new(&Cpu::default(), language, Seed::new(11)).unwrap();
+    reader(LanguageModel::Llama(language), soft_tokens)
+}
+
+/// A decoder with learned positions, an encoder with a decoder, small and random.
+fn others() -> [LanguageModel<Cpu>; 2] {
+    let device = Cpu::default();
+    let gpt2 = Gpt2Config {
+        n_embd: 8,
+        n_layer: 2,
+        n_head: 2,
+        n_positions: 64,
+        vocab_size: 40,
+        n_inner: Some(12),
+        activation_function: "gelu_new".to_owned(),
+        layer_norm_epsilon: 1e-5,
+        // Large weights, so that nothing is nearly linear.
+        initializer_range: 0.6,
+        scale_attn_weights: true,
+        scale_attn_by_inverse_layer_idx: false,
+        tie_word_embeddings: true,
+        eos_token_id: None,
+        pad_token_id: None,
+    };
+    let t5 = T5Config {
+        vocab_size: 40,
+        d_model: 8,
+        d_kv: 3,
+        d_ff: 12,
+        num_layers: 2,
+        num_decoder_layers: Some(2),
+        num_heads: 2,
+        relative_attention_num_buckets: 8,
+        relative_attention_max_distance: 20,
+        layer_norm_epsilon: 1e-6,
+        feed_forward_proj: "gated-gelu".to_owned(),
+        tie_word_embeddings: false,
+        scale_decoder_outputs: None,
+        initializer_factor: 1.5,
+        decoder_start_token_id: 0,
+        eos_token_id: None,
+        pad_token_id: None,
+    };
+    [
+        LanguageModel::Gpt2(Gpt2::new(&device, &gpt2, Seed::new(12)).unwrap()),
+        LanguageModel::T5(T5::new(&device, &t5, true, Seed::new(13)).unwrap()),
+    ]
+}
+
+fn reader(language: LanguageModel<Cpu>, soft_tokens: usize) -> ItemLanguage<Cpu> {
     let device = Cpu::default();
     let config = AdapterConfig {
         network: NetworkConfig::Mlp {
@@ -30,11 +82,10 @@ fn model(language: &LlamaConfig, soft_tokens: usize) -> ItemLanguage<Cpu> {
         },
         item_tokens: 2,
         d_item: 4,
-        d_language: language.hidden_size,
+        d_language: language.width(),
         output_scale: 1.0,
     };
     let mut adapter = Adapter::new(&device, &config, Seed::new(5)).unwrap();
-    let language = Llama::new(&device, language, Seed::new(11)).unwrap();
     adapter
         .scale_output_to(&device, &table(10), language.embedding_rms())
         .unwrap();
@@ -94,18 +145,25 @@ fn loss(tuning: &Tuning<'_>, model: &ItemLanguage<Cpu>) -> f64 {
 
 #[test]
 fn gradients_flow_through_a_frozen_language_model_into_the_adapter() {
-    let device = Cpu::default();
     let table = table(10);
     let training = [
         sequence(7, 2, &[8, 9], &[4, 6, 2]),
         sequence(1, 2, &[5], &[10, 2]),
         sequence(7, 2, &[], &[12, 2]),
     ];
-    let tuning = tuning(&training, &table);
-    let mut model = model(&tiny(), 2);
-    model.tune_language(false);
+    for mut model in [model(&tiny(), 2)]
+        .into_iter()
+        .chain(others().map(|language| reader(language, 2)))
+    {
+        model.tune_language(false);
+        gradients_are_those_of_the_adapter(&mut model, &tuning(&training, &table));
+    }
+}
+
+fn gradients_are_those_of_the_adapter(model: &mut ItemLanguage<Cpu>, tuning: &Tuning<'_>) {
+    let device = Cpu::default();
     let g = Graph::training(&device, Seed::new(0));
-    let total = tuning.loss(&g, &model, 0, Seed::new(0)).unwrap().total;
+    let total = tuning.loss(&g, model, 0, Seed::new(0)).unwrap().total;
     let mut gradients = g.backward(&total).unwrap();
 
     // None flows into the language model: asked for one by one, every gradient is zero.
@@ -114,7 +172,7 @@ fn gradients_flow_through_a_frozen_language_model_into_the_adapter() {
         let gradient = gradients.take(&param.value).unwrap();
         assert!(gradient.iter().all(|&x| x == 0.0), "{name}");
     });
-    let gradients = gradients.collect(&model).unwrap();
+    let gradients = gradients.collect(model).unwrap();
     let mut names = Vec::new();
     model.visit("", &mut |name, param: &Param<Cpu>| {
         if param.trainable() {
@@ -142,7 +200,7 @@ fn gradients_flow_through_a_frozen_language_model_into_the_adapter() {
                     param.value.overwrite(&values).unwrap();
                 }
             });
-            loss(&tuning, &model)
+            loss(tuning, model)
         };
         let step = 2e-3;
         let (up, down) = (shifted(step), shifted(-2.0 * step));
@@ -273,6 +331,21 @@ fn only_low_rank_matrices_and_the_adapter_learn() {
     assert!((loss(&tuning, &model) - apart).abs() < 1e-5);
 }
 
+#[test]
+fn another_family_than_llama_takes_no_low_rank_matrices() {
+    let device = Cpu::default();
+    let said = others().map(|mut language| {
+        let lora = LoraConfig::default();
+        let error = language.add_lora(&device, &lora, Seed::new(8)).unwrap_err();
+        assert!(!language.has_lora());
+        error.to_string()
+    });
+    insta::assert_snapshot!(said.join("\n"), @r"
+    `lora` is for the Llama family, but the language model is GPT-2
+    `lora` is for the Llama family, but the language model is T5
+    ");
+}
+
 /// Greedy generation that runs the whole sequence again for every token.
 fn decode_naively(
     model: &ItemLanguage<Cpu>,
@@ -284,11 +357,12 @@ fn decode_naively(
     let mut text = Vec::new();
     while text.len() < settings.max_new_tokens {
         let g = Graph::inference(&Cpu::default());
-        let batch = Batch::new(&[&sequence], model.adapter.soft_tokens());
-        let embeddings = model.embed(&g, table, &batch).unwrap();
-        let hidden = model.language.hidden(&g, &embeddings, 1).unwrap();
-        let logits = model.language.logits(&g, &hidden).unwrap().to_vec();
-        let vocabulary = model.language.config().vocab_size;
+        // Whatever the next token is, it is not read.
+        sequence.ids.push(0);
+        let (rows, _) = model.predict(&g, table, &[&sequence]).unwrap();
+        sequence.ids.pop();
+        let logits = model.language.logits(&g, &rows).unwrap().to_vec();
+        let vocabulary = model.language.vocab_size();
         let row = &logits[logits.len() - vocabulary..];
         let next = (0..vocabulary as u32)
             .filter(|id| !settings.forbidden.contains(id))
@@ -305,17 +379,21 @@ fn decode_naively(
 
 #[test]
 fn cached_decoding_is_decoding_again_whatever_the_batch() {
+    let llama = LlamaConfig {
+        num_hidden_layers: 3,
+        vocab_size: 40,
+        // A tied model repeats its last token for ever.
+        tie_word_embeddings: false,
+        ..tiny()
+    };
+    cached_decoding_is_decoding_again(&model(&llama, 2));
+    for language in others() {
+        cached_decoding_is_decoding_again(&reader(language, 2));
+    }
+}
+
+fn cached_decoding_is_decoding_again(model: &ItemLanguage<Cpu>) {
     let table = table(10);
-    let model = model(
-        &LlamaConfig {
-            num_hidden_layers: 3,
-            vocab_size: 40,
-            // A tied model repeats its last token for ever.
-            tie_word_embeddings: false,
-            ..tiny()
-        },
-        2,
-    );
     let mut rng = Seed::new(9).rng();
     let prompts: Vec<Sequence> = (0..12)
         .map(|i| {
@@ -333,7 +411,7 @@ fn cached_decoding_is_decoding_again_whatever_the_batch() {
     };
     let endless: Vec<Vec<u32>> = prompts
         .iter()
-        .map(|prompt| decode_naively(&model, &table, prompt, &settings))
+        .map(|prompt| decode_naively(model, &table, prompt, &settings))
         .collect();
     // As the end, a word that some texts hold and some do not, so that a batch loses rows one by one.
     let holding = |eos: u32| endless.iter().filter(|text| text.contains(&eos)).count();
@@ -350,7 +428,26 @@ fn cached_decoding_is_decoding_again_whatever_the_batch() {
         .collect();
     for batch in [1, 5, 12] {
         settings.batch = batch;
-        let texts = greedy(&model, &table, &prompts, &settings, &device, &Silent).unwrap();
+        let texts = greedy(model, &table, &prompts, &settings, &device, &Silent).unwrap();
         assert_eq!(texts, expected, "batch {batch}");
     }
+}
+
+#[test]
+fn a_text_ends_where_the_model_has_no_more_positions() {
+    let table = table(10);
+    let [gpt2, _] = others();
+    let model = reader(gpt2, 2);
+    let prompts = [sequence(1, 2, &[7; 50], &[]), sequence(2, 2, &[8; 20], &[])];
+    let settings = Greedy {
+        max_new_tokens: 30,
+        batch: 2,
+        eos: u32::MAX,
+        forbidden: vec![],
+    };
+    let device = Cpu::default();
+    let texts = greedy(&model, &table, &prompts, &settings, &device, &Silent).unwrap();
+    // 53 of 64 positions are the prompt's; the last token that is written need not be read.
+    assert_eq!(texts[0].len(), 12);
+    assert_eq!(texts[1].len(), 30);
 }

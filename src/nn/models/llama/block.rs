@@ -1,9 +1,9 @@
 //! One block of the decoder: attention and SwiGLU, each after an RMS norm and inside a residual.
 
-use super::cache::LayerCache;
 use super::{LlamaConfig, Projection};
 use crate::module;
 use crate::nn::layers::{Linear, RmsNorm};
+use crate::nn::models::cache::LayerCache;
 use crate::nn::ops::{self, AttentionShape, Mask};
 use crate::nn::{Backend, Graph, Matrix, NnError};
 use crate::seed::Seed;
@@ -49,6 +49,18 @@ pub(super) struct Window<'a> {
     pub frequencies: &'a [f32],
     /// Which keys a query sees.
     pub mask: &'a Mask,
+    /// Computes the results of one row of each sequence only; keys and values are those of all rows.
+    pub only: Option<&'a OneRow>,
+}
+
+/// One row of each sequence.
+pub(super) struct OneRow {
+    /// Rows of the input.
+    pub rows: Vec<usize>,
+    /// Their positions.
+    pub positions: Vec<u32>,
+    /// Which keys they see.
+    pub mask: Mask,
 }
 
 impl<D: Backend> Block<D> {
@@ -91,7 +103,7 @@ impl<D: Backend> Block<D> {
         }
     }
 
-    /// `[B·T, d]` to `[B·T, d]`. With a cache, keys and values of the input are put into it and the queries see all that it
+    /// `[B·T, d]` to `[B·T, d]`, or to `[B, d]` where one row of each sequence is wanted. With a cache, keys and values of the input are put into it and the queries see all that it
     /// holds.
     pub(super) fn forward(
         &self,
@@ -107,25 +119,33 @@ impl<D: Backend> Block<D> {
             config.head_dim(),
         );
         let n = self.input_layernorm.forward(g, x)?;
-        let q = self.q_proj.forward(g, &n)?;
-        let q = ops::rotary_at(g, &q, heads, window.positions, window.frequencies)?;
         let k = self.k_proj.forward(g, &n)?;
         let k = ops::rotary_at(g, &k, kv_heads, window.positions, window.frequencies)?;
         let v = self.v_proj.forward(g, &n)?;
+        let (x, n, queries, positions, mask) = match window.only {
+            None => (x.clone(), n, window.queries, window.positions, window.mask),
+            Some(only) => {
+                let x = ops::gather_rows(g, x, &only.rows)?;
+                let n = ops::gather_rows(g, &n, &only.rows)?;
+                (x, n, 1, only.positions.as_slice(), &only.mask)
+            }
+        };
+        let q = self.q_proj.forward(g, &n)?;
+        let q = ops::rotary_at(g, &q, heads, positions, window.frequencies)?;
         let (k, v) = match cache {
             Some(cache) => cache.extend(g, k, v, window.positions)?,
             None => (k, v),
         };
         let shape = AttentionShape {
             batch: window.batch,
-            queries: window.queries,
+            queries,
             keys: k.rows() / window.batch,
             heads,
             kv_heads,
             head_dim,
         };
-        let attended = ops::attention(g, &q, &k, &v, &shape, window.mask)?;
-        let h = ops::add(g, x, &self.o_proj.forward(g, &attended)?)?;
+        let attended = ops::attention(g, &q, &k, &v, &shape, mask)?;
+        let h = ops::add(g, &x, &self.o_proj.forward(g, &attended)?)?;
         let n = self.post_attention_layernorm.forward(g, &h)?;
         let gate = self.gate_proj.forward(g, &n)?;
         let up = self.up_proj.forward(g, &n)?;

@@ -6,7 +6,6 @@
 //! others publish: folders and GGUF files of Llama, SmolLM2, TinyLlama, Mistral and Qwen2.
 
 mod block;
-mod cache;
 mod config;
 mod corpus;
 mod lora;
@@ -14,15 +13,16 @@ mod open;
 mod pretrain;
 mod rope;
 
+pub use super::cache::Cache;
 pub use block::Block;
-pub use cache::Cache;
 pub use config::LlamaConfig;
 pub use corpus::{Corpus, unit_hash};
 pub use lora::{LoraConfig, Projection, is_lora};
 pub use open::MODEL_TYPES;
 pub use pretrain::Pretraining;
 
-use self::block::Window;
+use self::block::{OneRow, Window};
+use super::cache::last_rows;
 use crate::formats::json;
 use crate::nn::layers::{Embedding, RmsNorm};
 use crate::nn::ops::{self, Mask, MaskKind};
@@ -127,10 +127,11 @@ impl<D: Backend> Llama<D> {
         embeddings: &Matrix<D>,
         batch: usize,
     ) -> Result<Matrix<D>, NnError> {
-        self.run_causal(g, embeddings, batch, None)
+        self.run_causal(g, embeddings, batch, None, None)
     }
 
-    /// Like [`Llama::hidden`], and keeps keys and values of the first `lengths[b]` positions of each sequence.
+    /// The row of [`Llama::hidden`] of each sequence's last position, `[B, d]`, and keys and values of its first `lengths[b]` positions,
+    /// of which there must be one at least. The last block does not compute the other rows.
     pub fn prefill(
         &self,
         g: &Graph<D>,
@@ -138,7 +139,16 @@ impl<D: Backend> Llama<D> {
         lengths: &[usize],
     ) -> Result<(Matrix<D>, Cache<D>), NnError> {
         let mut cache = Cache::new(self.layers.len(), lengths.len());
-        let hidden = self.run_causal(g, embeddings, lengths.len(), Some(&mut cache))?;
+        let batch = lengths.len();
+        let last = OneRow {
+            rows: last_rows(embeddings, lengths)?,
+            positions: lengths.iter().map(|&n| n as u32 - 1).collect(),
+            mask: Mask {
+                lengths: Some(lengths.to_vec()),
+                kind: MaskKind::Full,
+            },
+        };
+        let hidden = self.run_causal(g, embeddings, batch, Some(&mut cache), Some(&last))?;
         cache.advance(lengths);
         Ok((hidden, cache))
     }
@@ -158,7 +168,15 @@ impl<D: Backend> Llama<D> {
             kind: MaskKind::Full,
         };
         let batch = positions.len();
-        self.run(g, embeddings, batch, &positions, &mask, Some(cache))
+        let window = Window {
+            batch,
+            queries: 1,
+            positions: &positions,
+            frequencies: &self.frequencies,
+            mask: &mask,
+            only: None,
+        };
+        self.run(g, embeddings, &window, Some(cache), None)
     }
 
     /// Rows of [`Llama::hidden`] after the final norm: what Hugging Face calls the last hidden state.
@@ -179,35 +197,38 @@ impl<D: Backend> Llama<D> {
         embeddings: &Matrix<D>,
         batch: usize,
         cache: Option<&mut Cache<D>>,
+        last: Option<&OneRow>,
     ) -> Result<Matrix<D>, NnError> {
         let queries = embeddings.rows() / batch.max(1);
         let positions: Vec<u32> = (0..batch).flat_map(|_| 0..queries as u32).collect();
-        let mask = Mask {
-            lengths: None,
-            kind: MaskKind::Causal,
+        let window = Window {
+            batch,
+            queries,
+            positions: &positions,
+            frequencies: &self.frequencies,
+            mask: &Mask {
+                lengths: None,
+                kind: MaskKind::Causal,
+            },
+            only: None,
         };
-        self.run(g, embeddings, batch, &positions, &mask, cache)
+        self.run(g, embeddings, &window, cache, last)
     }
 
+    /// Runs the blocks; the last computes the rows of `last` only, where there are such.
     fn run(
         &self,
         g: &Graph<D>,
         embeddings: &Matrix<D>,
-        batch: usize,
-        positions: &[u32],
-        mask: &Mask,
+        window: &Window<'_>,
         mut cache: Option<&mut Cache<D>>,
+        last: Option<&OneRow>,
     ) -> Result<Matrix<D>, NnError> {
-        let window = Window {
-            batch,
-            queries: positions.len() / batch.max(1),
-            positions,
-            frequencies: &self.frequencies,
-            mask,
-        };
         let mut x = embeddings.clone();
         for (index, block) in self.layers.iter().enumerate() {
             let layer = cache.as_mut().map(|cache| &mut cache.layers[index]);
+            let only = last.filter(|_| index + 1 == self.layers.len());
+            let window = Window { only, ..*window };
             x = block.forward(g, &x, &self.config, &window, layer)?;
         }
         Ok(x)

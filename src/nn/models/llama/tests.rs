@@ -253,3 +253,75 @@ fn residual_layers_start_smaller() {
         assert!((found / residual - 1.0).abs() < 0.03, "{found}");
     }
 }
+
+/// Logits after each of `ids`, the first `start` of which are read at once and the others one by one.
+fn step_by_step(model: &Llama<Cpu>, sequences: &[&[u32]], start: usize) -> Vec<Vec<f32>> {
+    let g = Graph::inference(&Cpu::default());
+    let columns = |t: usize| -> Vec<u32> { sequences.iter().map(|ids| ids[t]).collect() };
+    let prompt: Vec<u32> = sequences
+        .iter()
+        .flat_map(|ids| &ids[..start])
+        .copied()
+        .collect();
+    let lengths = vec![start; sequences.len()];
+    let (mut hidden, mut cache) = model
+        .prefill(&g, &model.embed(&g, &prompt).unwrap(), &lengths)
+        .unwrap();
+    Cpu::together(sequences.len(), || {
+        let mut all = vec![model.logits(&g, &hidden).unwrap().to_vec()];
+        for t in start..sequences[0].len() {
+            let embeddings = model.embed(&g, &columns(t)).unwrap();
+            hidden = model.step(&g, &embeddings, &mut cache).unwrap();
+            all.push(model.logits(&g, &hidden).unwrap().to_vec());
+        }
+        all
+    })
+}
+
+#[test]
+fn steps_compute_what_the_whole_sequence_does_on_any_number_of_threads() {
+    // Wide enough for several tasks of each product, and no multiple of what is computed at once.
+    let config = LlamaConfig {
+        hidden_size: 60,
+        intermediate_size: 70,
+        num_hidden_layers: 3,
+        num_attention_heads: 6,
+        num_key_value_heads: 3,
+        vocab_size: 50,
+        ..tiny()
+    };
+    let model = model(&config);
+    let ids: Vec<u32> = (0..5 * 40).map(|i| i * 31 % 50).collect();
+    let sequences: Vec<&[u32]> = ids.chunks(40).collect();
+    let start = 7;
+    let one = step_by_step(&model, &sequences, start);
+    for (row, sequence) in sequences.iter().enumerate() {
+        let whole = logits(&model, sequence, 1);
+        for (t, found) in one.iter().enumerate() {
+            let found = &found[row * 50..][..50];
+            for (a, b) in found.iter().zip(&whole[(start - 1 + t) * 50..]) {
+                assert!(
+                    (a - b).abs() < 2e-4 * b.abs().max(1.0),
+                    "{row} {t}: {a} {b}"
+                );
+            }
+        }
+    }
+    for threads in [1, 2, 3, 7] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let other = pool
+            .build()
+            .unwrap()
+            .install(|| step_by_step(&model, &sequences, start));
+        assert!(one == other, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_prompt_without_a_token_is_refused() {
+    let model = model(&tiny());
+    let g = Graph::inference(&Cpu::default());
+    let embeddings = model.embed(&g, &[1, 2, 3, 4]).unwrap();
+    let error = model.prefill(&g, &embeddings, &[2, 0]).unwrap_err();
+    assert!(error.to_string().contains("[2, 0]"), "{error}");
+}

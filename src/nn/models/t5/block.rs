@@ -4,6 +4,7 @@ use super::T5Config;
 use crate::module;
 use crate::nn::layers::{Embedding, Linear, RmsNorm};
 use crate::nn::models::activation::Activation;
+use crate::nn::models::cache::Cache;
 use crate::nn::ops::{self, AttentionShape, Mask, MaskKind};
 use crate::nn::{Backend, Graph, Matrix, Module, NnError, Param, join};
 use crate::seed::Seed;
@@ -50,27 +51,60 @@ impl<D: Backend> Attention<D> {
         })
     }
 
-    /// Lets `x` read `memory`; `bias` `[queries·keys, heads]` is added to the scores.
-    fn forward(
+    /// Keys and values of what is read.
+    fn open(&self, g: &Graph<D>, memory: &Matrix<D>) -> Result<KeysValues<D>, NnError> {
+        Ok((self.k.forward(g, memory)?, self.v.forward(g, memory)?))
+    }
+
+    /// Lets `x` read keys and values; `bias` `[queries·keys, heads]` is added to the scores.
+    fn read(
         &self,
         g: &Graph<D>,
         x: &Matrix<D>,
-        memory: &Matrix<D>,
+        (k, v): (&Matrix<D>, &Matrix<D>),
         bias: Option<&Matrix<D>>,
         shape: &AttentionShape,
         mask: &Mask,
     ) -> Result<Matrix<D>, NnError> {
         let q = self.q.forward(g, x)?;
-        let k = self.k.forward(g, memory)?;
-        let v = self.v.forward(g, memory)?;
         let read = if let Some(bias) = bias {
-            ops::biased_attention(g, &q, &k, &v, bias, shape, mask)?
+            ops::biased_attention(g, &q, k, v, bias, shape, mask)?
         } else {
             // Undoes the scale of the usual attention.
             let q = ops::scale(g, &q, (shape.head_dim as f32).sqrt())?;
-            ops::attention(g, &q, &k, &v, shape, mask)?
+            ops::attention(g, &q, k, v, shape, mask)?
         };
         self.o.forward(g, &read)
+    }
+}
+
+type KeysValues<D> = (Matrix<D>, Matrix<D>);
+
+/// What a decoder has computed of some texts: keys and values of what it reads, and of what it has written.
+#[derive(Debug)]
+pub struct State<D: Backend> {
+    /// Of each block's cross-attention, `[B·T, inner]` each.
+    memory: Vec<KeysValues<D>>,
+    /// Tokens of each text that is read.
+    lengths: Vec<usize>,
+    /// All texts have equally many written tokens.
+    written: Cache<D>,
+}
+
+impl<D: Backend> State<D> {
+    /// Keeps only the given texts, in the given order.
+    pub fn keep(&mut self, g: &Graph<D>, texts: &[usize]) -> Result<(), NnError> {
+        for (k, v) in &mut self.memory {
+            let width = k.rows() / self.lengths.len();
+            let rows: Vec<usize> = texts
+                .iter()
+                .flat_map(|&b| b * width..(b + 1) * width)
+                .collect();
+            *k = ops::gather_rows(g, k, &rows)?;
+            *v = ops::gather_rows(g, v, &rows)?;
+        }
+        self.lengths = texts.iter().map(|&b| self.lengths[b]).collect();
+        self.written.keep(g, texts)
     }
 }
 
@@ -263,16 +297,81 @@ impl<D: Backend> Stack<D> {
         let mut x = x.clone();
         for block in &self.blocks {
             let n = block.attention_norm.forward(g, &x)?;
-            let read = block
-                .attention
-                .forward(g, &n, &n, Some(&bias), &shape(width), &mask)?;
+            let (k, v) = block.attention.open(g, &n)?;
+            let attention = &block.attention;
+            let read = attention.read(g, &n, (&k, &v), Some(&bias), &shape(width), &mask)?;
             x = ops::add(g, &x, &read)?;
             if let (Some(memory), Some((cross, norm))) = (memory, &block.cross) {
                 let n = norm.forward(g, &x)?;
                 let keys = memory.states.rows() / batch.max(1);
                 let seen = Mask::padding(memory.lengths.to_vec());
-                let read = cross.forward(g, &n, memory.states, None, &shape(keys), &seen)?;
+                let (k, v) = cross.open(g, memory.states)?;
+                let read = cross.read(g, &n, (&k, &v), None, &shape(keys), &seen)?;
                 x = ops::add(g, &x, &read)?;
+            }
+            x = block.feed_forward(g, &x, activation)?;
+        }
+        self.norm.forward(g, &x)
+    }
+
+    /// Prepares to write texts that read `memory`.
+    pub(super) fn open(&self, g: &Graph<D>, memory: &Memory<'_, D>) -> Result<State<D>, NnError> {
+        let cross = self.blocks.iter().filter_map(|block| block.cross.as_ref());
+        Ok(State {
+            memory: cross
+                .map(|(cross, _)| cross.open(g, memory.states))
+                .collect::<Result<_, _>>()?,
+            lengths: memory.lengths.to_vec(),
+            written: Cache::new(self.blocks.len(), memory.lengths.len()),
+        })
+    }
+
+    /// Runs one more token of each text: `x` `[B, d]` to `[B, d]`, after the final norm.
+    pub(super) fn step(
+        &self,
+        g: &Graph<D>,
+        x: &Matrix<D>,
+        state: &mut State<D>,
+        config: &T5Config,
+    ) -> Result<Matrix<D>, NnError> {
+        let batch = x.rows();
+        let position = state.written.lengths().first().copied().unwrap_or(0);
+        state.written.reserve(g)?;
+        state.written.advance(&vec![1; batch]);
+        let positions = vec![position as u32; batch];
+        let seen = Mask::padding(state.written.lengths().to_vec());
+        let read = Mask::padding(state.lengths.clone());
+        let shape = |keys: &Matrix<D>| AttentionShape {
+            batch,
+            queries: 1,
+            keys: keys.rows() / batch,
+            heads: config.num_heads,
+            kv_heads: config.num_heads,
+            head_dim: config.d_kv,
+        };
+        let (activation, _) = config.activation()?;
+        let mut x = x.clone();
+        let mut bias = None;
+        let layers = self.blocks.iter().zip(&mut state.written.layers);
+        for ((block, written), memory) in layers.zip(&state.memory) {
+            let n = block.attention_norm.forward(g, &x)?;
+            let (k, v) = block.attention.open(g, &n)?;
+            let (k, v) = written.extend(g, k, v, &positions)?;
+            let shape_here = shape(&k);
+            if bias.is_none() {
+                let buckets: Vec<u32> = (0..shape_here.keys)
+                    .map(|key| config.bucket(position, key.min(position), true) as u32)
+                    .collect();
+                bias = Some(self.bias.forward(g, &buckets)?);
+            }
+            let attention = &block.attention;
+            let heard = attention.read(g, &n, (&k, &v), bias.as_ref(), &shape_here, &seen)?;
+            x = ops::add(g, &x, &heard)?;
+            if let Some((cross, norm)) = &block.cross {
+                let n = norm.forward(g, &x)?;
+                let (k, v) = memory;
+                let heard = cross.read(g, &n, (k, v), None, &shape(k), &read)?;
+                x = ops::add(g, &x, &heard)?;
             }
             x = block.feed_forward(g, &x, activation)?;
         }

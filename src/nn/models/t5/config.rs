@@ -48,6 +48,12 @@ pub struct T5Config {
     /// The first token of the decoder.
     #[serde(default)]
     pub decoder_start_token_id: u32,
+    /// Token after every text, read or written.
+    #[serde(default)]
+    pub eos_token_id: Option<u32>,
+    /// Token in places that nothing reads.
+    #[serde(default)]
+    pub pad_token_id: Option<u32>,
 }
 
 fn buckets() -> usize {

@@ -6,8 +6,10 @@
 mod block;
 mod config;
 
+pub use block::State;
 pub use config::T5Config;
 
+use super::llama::rms;
 use super::pretrained::open_weights;
 use crate::nn::layers::Embedding;
 use crate::nn::ops::{self};
@@ -95,9 +97,29 @@ impl<D: Backend> T5Encoder<D> {
         ids: &[u32],
         lengths: &[usize],
     ) -> Result<Matrix<D>, NnError> {
-        let x = self.tokens.forward(g, ids)?;
+        self.read(g, &self.embed(g, ids)?, lengths)
+    }
+
+    /// Token embeddings `[n, d]`.
+    pub fn embed(&self, g: &Graph<D>, ids: &[u32]) -> Result<Matrix<D>, NnError> {
+        self.tokens.forward(g, ids)
+    }
+
+    /// Like [`T5Encoder::forward`], of token embeddings `[B·T, d]`.
+    pub fn read(
+        &self,
+        g: &Graph<D>,
+        embeddings: &Matrix<D>,
+        lengths: &[usize],
+    ) -> Result<Matrix<D>, NnError> {
+        let (batch, config) = (lengths.len(), &self.config);
         self.encoder
-            .forward(g, &x, lengths.len(), Some(lengths), None, &self.config)
+            .forward(g, embeddings, batch, Some(lengths), None, config)
+    }
+
+    /// Root of the mean square of all token embeddings.
+    pub fn embedding_rms(&self) -> f32 {
+        rms(&self.tokens.weight.value.to_vec())
     }
 }
 
@@ -185,13 +207,39 @@ impl<D: Backend> T5<D> {
         memory: &Matrix<D>,
         lengths: &[usize],
     ) -> Result<Matrix<D>, NnError> {
-        let x = self.encoder.tokens.forward(g, ids)?;
+        let x = self.encoder.embed(g, ids)?;
         let memory = Memory {
             states: memory,
             lengths,
         };
         self.decoder
             .forward(g, &x, lengths.len(), None, Some(&memory), self.config())
+    }
+
+    /// Prepares to write texts that read `memory`, as in [`T5::decode`]. The first token of each is the config's
+    /// `decoder_start_token_id`.
+    pub fn open(
+        &self,
+        g: &Graph<D>,
+        memory: &Matrix<D>,
+        lengths: &[usize],
+    ) -> Result<State<D>, NnError> {
+        let memory = Memory {
+            states: memory,
+            lengths,
+        };
+        self.decoder.open(g, &memory)
+    }
+
+    /// Runs one more token of each text: the rows of [`T5::decode`] at these tokens, `[B, d]`.
+    pub fn step(
+        &self,
+        g: &Graph<D>,
+        tokens: &[u32],
+        state: &mut State<D>,
+    ) -> Result<Matrix<D>, NnError> {
+        let x = self.encoder.embed(g, tokens)?;
+        self.decoder.step(g, &x, state, self.config())
     }
 
     /// Logits `[R, vocabulary]` of rows of [`T5::decode`].

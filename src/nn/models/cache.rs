@@ -2,7 +2,7 @@
 
 use crate::nn::{Backend, Graph, Matrix, NnError, ops};
 
-/// Rows by which the room for positions grows; growing copies everything.
+/// The room for positions is a multiple of this.
 const GROWTH: usize = 32;
 
 /// Keys and values of every block for a batch of sequences of different lengths.
@@ -11,14 +11,14 @@ const GROWTH: usize = 32;
 /// whatever the other sequences' lengths, so that no attention ever runs over padding in the middle.
 #[derive(Debug)]
 pub struct Cache<D: Backend> {
-    pub(super) layers: Vec<LayerCache<D>>,
+    pub(in crate::nn::models) layers: Vec<LayerCache<D>>,
     /// Positions held of each sequence.
     lengths: Vec<usize>,
 }
 
 /// Keys and values of one block.
 #[derive(Debug)]
-pub(super) struct LayerCache<D: Backend> {
+pub(in crate::nn::models) struct LayerCache<D: Backend> {
     /// `[B·room, key_value_width]` each; `None` before the first positions.
     held: Option<(Matrix<D>, Matrix<D>)>,
     batch: usize,
@@ -27,7 +27,7 @@ pub(super) struct LayerCache<D: Backend> {
 
 impl<D: Backend> Cache<D> {
     /// Makes an empty cache for `batch` sequences and `blocks` blocks.
-    pub(super) fn new(blocks: usize, batch: usize) -> Self {
+    pub(in crate::nn::models) fn new(blocks: usize, batch: usize) -> Self {
         let layers = (0..blocks)
             .map(|_| LayerCache {
                 held: None,
@@ -46,20 +46,21 @@ impl<D: Backend> Cache<D> {
         &self.lengths
     }
 
-    /// Makes room for one more position of every sequence.
-    pub(super) fn reserve(&mut self, g: &Graph<D>) -> Result<(), NnError> {
+    /// Makes room for one more position of every sequence. Growing copies everything, so the room grows by half at least.
+    pub(in crate::nn::models) fn reserve(&mut self, g: &Graph<D>) -> Result<(), NnError> {
         let need = self.longest() + 1;
         for layer in &mut self.layers {
             if need > layer.room {
                 let sequences: Vec<usize> = (0..layer.batch).collect();
-                layer.rearrange(g, &sequences, need.next_multiple_of(GROWTH))?;
+                let room = need.max(layer.room + layer.room / 2);
+                layer.rearrange(g, &sequences, room.next_multiple_of(GROWTH))?;
             }
         }
         Ok(())
     }
 
     /// Notes that sequence b now holds `added[b]` more positions.
-    pub(super) fn advance(&mut self, added: &[usize]) {
+    pub(in crate::nn::models) fn advance(&mut self, added: &[usize]) {
         for (length, added) in self.lengths.iter_mut().zip(added) {
             *length += added;
         }
@@ -84,7 +85,7 @@ impl<D: Backend> LayerCache<D> {
     /// Takes keys and values `[B·T, width]` of the given positions and returns all that are held, `[B·room, width]`.
     ///
     /// The first call takes the matrices as they are: their positions are 0 to T − 1 and the room is T.
-    pub(super) fn extend(
+    pub(in crate::nn::models) fn extend(
         &mut self,
         g: &Graph<D>,
         keys: Matrix<D>,
@@ -136,4 +137,23 @@ impl<D: Backend> LayerCache<D> {
         self.room = room;
         Ok(())
     }
+}
+
+/// The row of the last position of each of some right-padded texts in `embeddings` `[B·T, d]`.
+///
+/// # Errors
+/// When a text has no position, or more than T.
+pub(in crate::nn::models) fn last_rows<D: Backend>(
+    embeddings: &Matrix<D>,
+    lengths: &[usize],
+) -> Result<Vec<usize>, NnError> {
+    let width = embeddings.rows() / lengths.len().max(1);
+    if lengths.iter().any(|&length| length == 0 || length > width) {
+        return Err(NnError::shape(
+            "prefill",
+            format!("the lengths are {lengths:?}, but must be from 1 to {width}"),
+        ));
+    }
+    let rows = lengths.iter().enumerate();
+    Ok(rows.map(|(b, &length)| b * width + length - 1).collect())
 }
