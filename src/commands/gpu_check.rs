@@ -143,7 +143,7 @@ mod with_cuda {
     use crate::nn::device::Device;
     use crate::nn::selfcheck::{Extent, Limits, Side, run};
     use crate::nn::{NnError, cuda};
-    use crate::progress::Silent;
+    use crate::progress::{self, Progress, Stopped};
     use dfdx::tensor::Cpu;
     use std::process::{Command, Stdio};
 
@@ -183,6 +183,20 @@ mod with_cuda {
         } else {
             ExitStatus::Environment
         })
+    }
+
+    /// Says how far the check is.
+    struct Talk;
+
+    impl Progress for Talk {
+        fn report(&self, report: progress::Report) -> Result<(), Stopped> {
+            if let progress::Report::Tick { phase, done, total } = report {
+                if done == 0 || phase == "training" {
+                    Printer.talk(&format!("{phase} {} of {total}", done + 1));
+                }
+            }
+            Ok(())
+        }
     }
 
     fn refused(error: &NnError) -> Failure {
@@ -254,7 +268,7 @@ mod with_cuda {
                     composed: true,
                     ..reference
                 };
-                let found = run(&reference, &candidate, &limits, extent, steps, &Silent);
+                let found = run(&reference, &candidate, &limits, extent, steps, &Talk);
                 ("cpu, composed as on a GPU".to_owned(), found)
             }
             Device::Cuda(ordinal) => {
@@ -269,7 +283,7 @@ mod with_cuda {
                         cuda::peak_memory(ordinal)
                     },
                 };
-                let found = run(&reference, &candidate, &limits, extent, steps, &Silent);
+                let found = run(&reference, &candidate, &limits, extent, steps, &Talk);
                 let name = format!(
                     "{}: {}, compute capability {}, driver for CUDA {}",
                     options.device, seen.name, seen.compute_capability, seen.driver

@@ -204,7 +204,7 @@ fn learn<D: Backend, M: Module<D>>(
     let config = TrainConfig {
         steps,
         learning_rate: 1e-3,
-        warmup_steps: 5,
+        warmup_steps: steps.min(5),
         log_every: 1,
         eval_every: 0,
         checkpoint_every: 0,
