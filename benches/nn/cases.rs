@@ -1,8 +1,8 @@
 //! What is measured: training steps and greedy decoding, at the sizes that `nn.py` has, too.
 
-use crate::encoder::Encoder;
 use dfdx::tensor::Cpu;
 use ilm_pipe::nn::layers::Linear;
+use ilm_pipe::nn::models::encoder::Encoder;
 use ilm_pipe::nn::models::llama::{Llama, LlamaConfig};
 use ilm_pipe::nn::models::qformer::{
     ItemText, Loss, LossWeights, PairLoss, PairSet, Phase1, Phase1Config, Phase1Data, Pooling,

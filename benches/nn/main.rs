@@ -10,7 +10,6 @@
 )]
 
 mod cases;
-mod encoder;
 
 use cases::{Case, Failure};
 use ilm_pipe::clock::Stopwatch;

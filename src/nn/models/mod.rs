@@ -5,6 +5,7 @@ pub mod adapter;
 mod batches;
 pub mod bert;
 mod cache;
+pub mod encoder;
 pub mod gpt2;
 pub mod item_language;
 pub mod language_model;

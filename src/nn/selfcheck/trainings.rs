@@ -2,14 +2,14 @@
 
 use super::{Extent, Limits, Side};
 use crate::clock::Stopwatch;
-use crate::module;
-use crate::nn::layers::{LayerNorm, Linear};
+use crate::nn::layers::Linear;
+use crate::nn::models::encoder::Encoder;
 use crate::nn::models::llama::{Llama, LlamaConfig};
 use crate::nn::models::qformer::{
     ItemText, Loss, LossWeights, PairLoss, PairSet, Phase1, Phase1Config, Phase1Data, Pooling,
     Qformer, QformerConfig, TokenTable,
 };
-use crate::nn::ops::{self, AttentionShape, Mask};
+use crate::nn::ops::{self, AttentionShape};
 use crate::nn::training::{Losses, Objective, TrainConfig, train};
 use crate::nn::{Backend, Graph, Matrix, Module, NnError, set_trainable};
 use crate::progress::{Progress, Report, Stopped};
@@ -79,64 +79,6 @@ pub(super) fn random(count: usize, label: &str) -> Vec<f32> {
 pub(super) fn ids(count: usize, below: usize, label: &str) -> Vec<u32> {
     let mut rng = Seed::new(1).child(label).rng();
     (0..count).map(|_| rng.gen_range(4..below as u32)).collect()
-}
-
-/// BERT's block.
-struct Block<D: Backend> {
-    query: Linear<D>,
-    key: Linear<D>,
-    value: Linear<D>,
-    output: Linear<D>,
-    norm1: LayerNorm<D>,
-    up: Linear<D>,
-    down: Linear<D>,
-    norm2: LayerNorm<D>,
-}
-
-module!(Block {
-    query: "query",
-    key: "key",
-    value: "value",
-    output: "output",
-    norm1: "norm1",
-    up: "up",
-    down: "down",
-    norm2: "norm2",
-});
-
-impl<D: Backend> Block<D> {
-    fn new(device: &D, d: usize, seed: Seed) -> Result<Self, NnError> {
-        let linear = |label: &str, inputs, outputs| {
-            Linear::new(device, inputs, outputs, true, 0.04, seed.child(label))
-        };
-        Ok(Self {
-            query: linear("query", d, d)?,
-            key: linear("key", d, d)?,
-            value: linear("value", d, d)?,
-            output: linear("output", d, d)?,
-            norm1: LayerNorm::new(device, d, 1e-5)?,
-            up: linear("up", d, 4 * d)?,
-            down: linear("down", 4 * d, d)?,
-            norm2: LayerNorm::new(device, d, 1e-5)?,
-        })
-    }
-
-    fn forward(
-        &self,
-        g: &Graph<D>,
-        x: &Matrix<D>,
-        shape: &AttentionShape,
-    ) -> Result<Matrix<D>, NnError> {
-        let q = self.query.forward(g, x)?;
-        let k = self.key.forward(g, x)?;
-        let v = self.value.forward(g, x)?;
-        let y = ops::attention(g, &q, &k, &v, shape, &Mask::full())?;
-        let x = ops::add(g, x, &self.output.forward(g, &y)?)?;
-        let x = self.norm1.forward(g, &x)?;
-        let y = ops::gelu(g, &self.up.forward(g, &x)?)?;
-        self.norm2
-            .forward(g, &ops::add(g, &x, &self.down.forward(g, &y)?)?)
-    }
 }
 
 /// A loss that a closure says.
@@ -273,16 +215,11 @@ fn encoder<D: Backend>(
         head_dim: d / heads,
     };
     let rows = batch * tokens;
-    let model = (0..blocks)
-        .map(|i| Block::new(device, d, Seed::new(2).at(i)))
-        .collect::<Result<Vec<_>, _>>()?;
+    let model = Encoder::new(device, blocks, d, Seed::new(2))?;
     let x = Matrix::constant(device, random(rows * d, "x"), (rows, d))?;
     let y = Matrix::constant(device, random(rows * d, "y"), (rows, d))?;
     learn(device, model, steps, rows, peak, move |g, model, _| {
-        let mut state = x.clone();
-        for block in model {
-            state = block.forward(g, &state, &shape)?;
-        }
+        let state = model.forward(g, &x, &shape)?;
         ops::mean_all(g, &ops::square(g, &ops::sub(g, &state, &y)?)?)
     })
 }

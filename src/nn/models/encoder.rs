@@ -1,13 +1,15 @@
-//! BERT's block: what `torch.nn.TransformerEncoderLayer` computes with `activation="gelu"`.
+//! BERT's blocks without its embeddings: what `torch.nn.TransformerEncoderLayer` computes with `activation="gelu"`.
+//!
+//! What benchmarks and `gpu-check` train.
 
-use ilm_pipe::module;
-use ilm_pipe::nn::layers::{LayerNorm, Linear};
-use ilm_pipe::nn::ops::{self, AttentionShape, Mask};
-use ilm_pipe::nn::{Backend, Graph, Matrix, NnError};
-use ilm_pipe::seed::Seed;
+use crate::module;
+use crate::nn::layers::{LayerNorm, Linear};
+use crate::nn::ops::{self, AttentionShape, Mask};
+use crate::nn::{Backend, Graph, Matrix, NnError};
+use crate::seed::Seed;
 
 /// Attention and feed-forward, each followed by a norm over the sum with its input.
-pub struct Block<D: Backend> {
+struct Block<D: Backend> {
     query: Linear<D>,
     key: Linear<D>,
     value: Linear<D>,
@@ -72,6 +74,7 @@ pub struct Encoder<D: Backend> {
 module!(Encoder { blocks: "blocks" });
 
 impl<D: Backend> Encoder<D> {
+    /// `blocks` of width `d` with random weights; `d` is a multiple of the heads of its use.
     pub fn new(device: &D, blocks: usize, d: usize, seed: Seed) -> Result<Self, NnError> {
         let blocks = (0..blocks).map(|i| Block::new(device, d, seed.at(i as u64)));
         Ok(Self {
@@ -79,7 +82,7 @@ impl<D: Backend> Encoder<D> {
         })
     }
 
-    /// `[batch · tokens, d]` to the same.
+    /// Turns `[batch · tokens, d]` into the same.
     pub fn forward(
         &self,
         g: &Graph<D>,
