@@ -16,6 +16,10 @@ thread_local! {
     static TEAM: RefCell<Option<Arc<Team>>> = const { RefCell::new(None) };
 }
 
+/// Whether the process has a team. A second one, led by another thread, could take the last threads of the pool from the first, and both would wait
+/// for ever for a large product.
+static LED: AtomicBool = AtomicBool::new(false);
+
 /// Looks at a shared number before others get the processor: some microseconds.
 const PATIENCE: u32 = 200;
 
@@ -142,25 +146,29 @@ impl Drop for Leading {
     fn drop(&mut self) {
         TEAM.set(None);
         self.0.over.store(true, SeqCst);
+        LED.store(false, SeqCst);
     }
 }
 
 /// Runs `work`, a chain of small operations, with the threads of the current rayon pool awake for all of them.
 ///
-/// Large products inside it still go through rayon, which has few threads left meanwhile.
+/// Large products inside it still go through rayon, which has a thread left meanwhile. One such run at a time: another one, inside it or on
+/// another thread, goes through rayon alone.
 pub(super) fn together<R>(work: impl FnOnce() -> R) -> R {
     let helpers = rayon::current_num_threads() - 1;
-    if helpers == 0 || TEAM.with_borrow(Option::is_some) {
+    if helpers == 0 || LED.swap(true, SeqCst) {
         return work();
     }
     let team = Arc::new(Team::default());
+    let leading = Leading(team.clone());
     rayon::in_place_scope(|scope| {
         for _ in 0..helpers {
             let team = team.clone();
             scope.spawn(move |_| team.help());
         }
         TEAM.set(Some(team.clone()));
-        let _leading = Leading(team);
+        // Ends the team before the scope waits for its helpers.
+        let _leading = leading;
         work()
     })
 }
@@ -293,6 +301,28 @@ mod tests {
                 together(|| for_each(10, |_| ()));
             });
             assert_eq!(sums.into_inner().unwrap(), vec![4950; 10]);
+        });
+    }
+
+    #[test]
+    fn leaders_on_threads_outside_the_pool_do_not_take_it_from_one_another() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2);
+        let pool = pool.build().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        together(|| {
+                            for_each(3, |_| std::hint::spin_loop());
+                            // A large product: not a thing of the team.
+                            let sum: u64 = pool.install(|| (0..1000_u64).into_par_iter().sum());
+                            assert_eq!(sum, 499_500);
+                            let sum: u64 = (0..1000_u64).into_par_iter().sum();
+                            assert_eq!(sum, 499_500);
+                        });
+                    }
+                });
+            }
         });
     }
 
