@@ -25,7 +25,7 @@ pub(super) use rows::{
 use super::matrix::Target;
 use super::{Backend, Graph, Matrix, NnError};
 use attention::{Angles, Hidden};
-use dfdx::shapes::{Axis, HasShape as _, Rank0, Shape};
+use dfdx::shapes::{Axis, HasShape as _, Rank0};
 use dfdx::tensor::Tensor;
 use dfdx::tensor_ops::{BroadcastTo as _, ReshapeTo as _, SumTo as _};
 use std::cell::{Cell, RefCell};
@@ -166,13 +166,11 @@ fn fill<D: Backend>(number: &Flat<D>, shape: (usize, usize)) -> Result1<Flat<D>,
         .try_broadcast_like::<_, dfdx::shapes::Axes2<0, 1>>(&shape)
 }
 
-/// The sum of all numbers, `[1, 1]`.
-fn total<S, D>(x: Tensor<S, f32, D>) -> Result1<Flat<D>, D>
-where
-    S: Shape + dfdx::shapes::ReduceShape<S::AllAxes>,
-    D: Backend,
-{
-    x.try_sum::<Rank0, _>()?.try_reshape_like(&(1, 1))
+/// The sum of all numbers, `[1, 1]`: row by row first, as the rounding of one long sum grows with its length.
+fn total<D: Backend>(x: Flat<D>) -> Result1<Flat<D>, D> {
+    x.try_sum::<(usize,), Axis<1>>()?
+        .try_sum::<Rank0, _>()?
+        .try_reshape_like(&(1, 1))
 }
 
 /// The sum of the rows, `[1, d]`.

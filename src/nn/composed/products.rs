@@ -5,8 +5,8 @@ use crate::nn::{Backend, Graph, Matrix, NnError};
 use dfdx::shapes::{Axes2, Axis};
 use dfdx::tensor::Tensor;
 use dfdx::tensor_ops::{
-    BroadcastTo as _, ChooseFrom as _, MeanTo as _, PermuteTo as _, SelectTo as _, TryAdd as _,
-    TryEq as _, TryMatMul as _, TryMul as _, TrySub as _,
+    BroadcastTo as _, ChooseFrom as _, MeanTo as _, PermuteTo as _, ReshapeTo as _, SelectTo as _,
+    TryAdd as _, TryEq as _, TryMatMul as _, TryMul as _, TrySub as _,
 };
 
 /// The transpose, without a copy.
@@ -88,7 +88,10 @@ pub(in crate::nn) fn cross_entropy<D: Backend>(
         let mixed = hit
             .try_mul(1.0 - smoothing)?
             .try_add(mean.try_mul(smoothing)?)?;
-        let loss = total(mixed.try_mul(shares.clone())?)?.try_negate()?;
+        let lost = mixed
+            .try_mul(shares.clone())?
+            .try_reshape_like(&(rows, 1))?;
+        let loss = total(lost)?.try_negate()?;
         Ok::<_, D::Err>((loss, likely, shares))
     };
     let (loss, likely, shares) = forward().map_err(NnError::device)?;
